@@ -1,0 +1,154 @@
+"""The `socratic` command. Imports nothing heavy before it must, so that `--help` is there at once."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from socratic_distill.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from socratic_distill.run import Run
+
+STAGE_HELP = {
+    "load": "read the problems, split and limited",
+    "annotate": "get the reasoning for the problems to learn from",
+    "verify": "keep the annotations that check out",
+    "train": "train the students that the solves need",
+    "solve": "let the students solve the test problems",
+    "evaluate": "grade the solutions and compare the solves",
+    "report": "write report.md and report.html",
+}
+COMMANDS = {
+    **STAGE_HELP,
+    "run": "do all of it in order, skipping what is done",
+    "status": "say what is done and what is not",
+}
+
+DESCRIPTION = """\
+Distil step-by-step reasoning into small models, and say with honest statistics which way of teaching won.
+
+A RECIPE is a TOML file. Its run folder, runs/<name>, holds every artifact; a stopped command goes on where it was.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    top = argparse.ArgumentParser(
+        prog="socratic", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.add_argument("recipe", metavar="RECIPE", help="a recipe, or the recipe.toml of a run folder")
+        command.add_argument(
+            "--set",
+            metavar="TABLE.KEY=VALUE",
+            action="append",
+            default=[],
+            help="change a setting, such as train.epochs=2; may be repeated",
+        )
+        command.add_argument("--limit", type=_positive, metavar="N", help="use at most N training and N test problems")
+        command.add_argument(
+            "--runs", type=Path, metavar="DIR", help="where run folders lie (default: runs, or where the recipe's is)"
+        )
+        command.add_argument("--fresh", action="store_true", help="make it again, whatever is done")
+        command.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    return top
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_positive.__name__ = "whole number above 0"  # argparse names the type by it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns 0, 1 for a user's mistake (told in one line), 2 for wrong usage."""
+    options = parser().parse_args(arguments)
+    if options.version:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"socratic-distill {version('socratic-distill')}\n")
+        return 0
+    if options.command is None:
+        parser().print_help()
+        return 2
+    # Libraries below us draw bars and print advice that is not for our users.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        _command(options)
+    except UserError as error:
+        sys.stderr.write(f"socratic: {' '.join(str(error).split())}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("socratic: stopped; the same command goes on where it was\n")
+        return 130
+    return 0
+
+
+def _command(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from socratic_distill.app.progress import ConsoleProgress
+    from socratic_distill.pipeline import STAGES, open_run, run_stages
+    from socratic_distill.recipe import load_recipe
+
+    limits = [] if options.limit is None else [f"problems.{split}_limit={options.limit}" for split in ("train", "test")]
+    recipe = load_recipe(options.recipe, [*options.set, *limits])
+    console = Console()
+    run = open_run(
+        recipe, runs=options.runs or _runs_folder(Path(options.recipe), recipe.name), progress=ConsoleProgress(console)
+    )
+    if options.command == "status":
+        _print_status(run, console)
+        return
+    stages = STAGES if options.command == "run" else (options.command,)
+    run_stages(run, stages, fresh=options.fresh, dry_run=options.dry_run)
+    if options.command in ("run", "evaluate") and not options.dry_run:
+        _print_summary(run, console)
+
+
+def _runs_folder(recipe: Path, name: str) -> Path:
+    """Return where the run folder lies: for a run's own recipe.toml, where it is."""
+    folder = recipe.resolve().parent
+    return folder.parent if recipe.name == "recipe.toml" and folder.name == name else Path("runs")
+
+
+def _print_status(run: "Run", console: "Console") -> None:
+    from rich.table import Table
+
+    from socratic_distill.pipeline import states
+
+    table = Table("stage", "artifact", "state", "why", title=f"{run.folder}", title_justify="left")
+    for stage, artifact, state, why in states(run):
+        table.add_row(stage, artifact, state or "", "; ".join(why))
+    console.print(table)
+
+
+def _print_summary(run: "Run", console: "Console") -> None:
+    from socratic_distill.stages.report import read_summary
+    from socratic_distill.stages.report_page import terminal_table
+    from socratic_distill.stages.summary import verdict
+
+    summary = read_summary(run)
+    console.print(terminal_table(summary))
+    console.print(verdict(summary), highlight=False, soft_wrap=True, markup=False)
+    report = run.path("report.html")
+    if report.is_file():
+        console.print(f"report: {report}", highlight=False, soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

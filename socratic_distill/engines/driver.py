@@ -1,0 +1,90 @@
+"""Advances many dialogues at once over engines; the only loop that knows both."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from socratic_distill.engines import Engine
+from socratic_distill.reasoning.dialogue import Ask, Dialogue
+from socratic_distill.records import Completion, Sampling, Solution, Turn
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A dialogue that has ended, with every ask that it made."""
+
+    key: str
+    solution: Solution
+    turns: tuple[Turn, ...]
+
+
+@dataclass
+class _Open:
+    """A dialogue under way and the replies that it still waits for, by their place in its last yield."""
+
+    dialogue: Dialogue
+    asks: tuple[Ask, ...] = ()
+    together: bool = False
+    replies: dict[int, Completion] = field(default_factory=dict)
+    turns: list[Turn] = field(default_factory=list)
+
+
+def drive(
+    dialogues: Iterable[tuple[str, Dialogue]],
+    engines: Mapping[str, Engine],
+    *,
+    sampling: Sampling,
+    window: int = 64,
+) -> Iterator[Finished]:
+    """Run dialogues, at most `window` open at a time, and yield each as it ends.
+
+    `engines` maps a student's name to what runs it; `sampling` is that of asks which carry none. Asks made together
+    are answered together. A next dialogue is drawn only when there is room for it.
+    """
+    coming = iter(dialogues)
+    opened: dict[str, _Open] = {}
+    distinct = {id(engine): engine for engine in engines.values()}
+
+    def advance(key: str, reply: Completion | tuple[Completion, ...] | None) -> Finished | None:
+        one = opened[key]
+        try:
+            asks = one.dialogue.send(reply)
+        except StopIteration as stop:
+            del opened[key]
+            return Finished(key, stop.value, tuple(one.turns))
+        one.together = isinstance(asks, tuple)
+        one.asks = asks if isinstance(asks, tuple) else (asks,)
+        one.replies = {}
+        for place, ask in enumerate(one.asks):
+            engines[ask.student].submit(f"{place}:{key}", ask.prompt, ask.sampling or sampling)
+        return None
+
+    while True:
+        while len(opened) < window and (drawn := next(coming, None)) is not None:
+            key, dialogue = drawn
+            assert key not in opened, f"two open dialogues have the key {key!r}"
+            opened[key] = _Open(dialogue)
+            if finished := advance(key, None):
+                yield finished
+        if not opened:
+            return
+        for engine in distinct.values():
+            for request, completion in engine.poll():
+                place, _, key = request.partition(":")
+                one = opened[key]
+                one.replies[int(place)] = completion
+                ask = one.asks[int(place)]
+                one.turns.append(
+                    Turn(
+                        student=ask.student,
+                        begun=ask.prompt.begun,
+                        text=completion.text,
+                        finish_reason=completion.finish_reason,
+                        prompt_tokens=completion.prompt_tokens,
+                        tokens=completion.tokens,
+                    )
+                )
+                if len(one.replies) < len(one.asks):
+                    continue
+                replies = tuple(one.replies[index] for index in range(len(one.asks)))
+                if finished := advance(key, replies if one.together else replies[0]):
+                    yield finished

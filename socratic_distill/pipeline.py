@@ -1,0 +1,121 @@
+"""Runs stages in order over one recipe: makes what is missing or out of date, and says why."""
+
+import fcntl
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+from socratic_distill.artifacts import changes, manifest_path, read_manifest, write_manifest, write_whole
+from socratic_distill.errors import UserError
+from socratic_distill.recipe import Recipe, dump_recipe
+from socratic_distill.run import NotMade, Progress, Run, Target
+
+STAGES = ("load", "annotate", "verify", "train", "solve", "evaluate", "report")
+"""The stages in order; each is a module of `stages` whose `targets` offers what it can make."""
+
+State = Literal["done", "changed", "begun", "missing"]
+
+
+def open_run(recipe: Recipe, *, runs: Path, progress: Progress) -> Run:
+    """Name the folder of a recipe's run."""
+    return Run(recipe, runs / recipe.name, progress)
+
+
+def state_of(run: Run, target: Target) -> tuple[State, list[str]]:
+    """Tell whether an artifact is up to date, and if it is not, what changed."""
+    path = run.path(target.artifact)
+    manifest = read_manifest(path)
+    if manifest is None:
+        return ("begun" if path.exists() else "missing"), []
+    if not path.exists():
+        return "missing", []
+    differences = changes(manifest, settings=target.settings, inputs=target.inputs)
+    return ("changed", differences) if differences else ("done", [])
+
+
+def run_stages(run: Run, stages: Sequence[str], *, fresh: bool = False, dry_run: bool = False) -> None:
+    """Bring the artifacts of some stages up to date.
+
+    `fresh` makes them all again; `dry_run` only says what would be done. Raises UserError where a stage needs what an
+    earlier one has not made.
+    """
+    if dry_run:
+        for stage in stages:
+            _say_plan(run, stage, fresh=fresh)
+        return
+    with _alone_in(run.folder):
+        write_whole(run.path("recipe.toml"), dump_recipe(run.recipe))
+        for stage in stages:
+            try:
+                for target in _targets(run, stage):
+                    _bring_up_to_date(run, target, fresh=fresh)
+            except NotMade as missing:
+                raise UserError(str(missing)) from None
+
+
+def states(run: Run) -> Iterator[tuple[str, str, State | None, list[str]]]:
+    """Tell of every artifact, by stage: its name, its state and what changed; None where it waits for another."""
+    for stage in STAGES:
+        try:
+            for target in _targets(run, stage):
+                state, differences = state_of(run, target)
+                yield stage, target.artifact, state, differences
+        except NotMade as missing:
+            yield stage, "", None, [f"waits for {missing.artifact}"]
+
+
+def _targets(run: Run, stage: str) -> Iterator[Target]:
+    targets: Iterator[Target] = import_module(f"socratic_distill.stages.{stage}").targets(run)
+    return targets
+
+
+def _bring_up_to_date(run: Run, target: Target, *, fresh: bool) -> None:
+    state, differences = state_of(run, target)
+    path = run.path(target.artifact)
+    if state == "done" and not fresh:
+        target.tidy()
+        return
+    if fresh:
+        _remove(path)
+    elif state == "changed":
+        run.progress.say(f"{target.artifact}: made again, for {'; '.join(differences)}")
+    # Without its manifest an artifact is not whole: a stop half way can't leave an old one that seems to fit.
+    manifest_path(path).unlink(missing_ok=True)
+    facts = target.make()
+    write_manifest(path, settings=target.settings, inputs=target.inputs, facts=facts)
+    target.tidy()
+
+
+def _say_plan(run: Run, stage: str, *, fresh: bool) -> None:
+    words = {"missing": "to be made", "begun": "to be gone on with", "changed": "to be made again", "done": "done"}
+    try:
+        for target in _targets(run, stage):
+            state, differences = state_of(run, target)
+            what = "to be made again, from nothing" if fresh else words[state]
+            run.progress.say(
+                f"{stage}: {target.artifact}: {what}{', for ' if differences else ''}{'; '.join(differences)}"
+            )
+    except NotMade as missing:
+        run.progress.say(f"{stage}: to be planned once {missing.artifact} is made")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep two commands out of one run folder; the lock goes with the process, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another command is at work in {folder}; wait for it or name another --runs") from None
+        yield

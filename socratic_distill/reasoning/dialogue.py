@@ -1,0 +1,117 @@
+"""A way to solve is a dialogue: a generator that yields asks, is sent completions, and returns a solution.
+
+It sees no engine, no batch and no other problem. Replaying one with an annotation's texts yields its training examples.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from socratic_distill.reasoning.arithmetic import corrected
+from socratic_distill.records import Completion, Example, Prompt, Sampling, Solution
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request to one student; without a sampling of its own it takes the solve's."""
+
+    student: str
+    prompt: Prompt
+    sampling: Sampling | None = None
+
+
+Dialogue = Generator[Ask | tuple[Ask, ...], Any, Solution]
+"""Yields an ask and is sent a `Completion`, or yields a tuple of asks and is sent a tuple of completions."""
+
+
+def replay(dialogue: Dialogue, texts: Mapping[str, Sequence[str]]) -> tuple[list[Example], Solution]:
+    """Run a dialogue with `texts[student]` as that student's replies, in turn.
+
+    Returns what each student would have to learn, and the solution that the texts lead to. Raises ValueError where
+    a student is asked more often than it has texts.
+    """
+    remaining: dict[str, Iterator[str]] = {student: iter(replies) for student, replies in texts.items()}
+    examples: list[Example] = []
+
+    def answered(ask: Ask) -> Completion:
+        text = next(remaining[ask.student], None)
+        if text is None:
+            raise ValueError(f"the dialogue asks {ask.student!r} more often than the annotation has texts for it")
+        examples.append(Example(student=ask.student, prompt=ask.prompt, completion=text))
+        return Completion(text=text, finish_reason="end", prompt_tokens=0, tokens=0)
+
+    reply: Completion | tuple[Completion, ...] | None = None
+    while True:
+        try:
+            asks = dialogue.send(reply)
+        except StopIteration as stop:
+            return examples, stop.value
+        reply = answered(asks) if isinstance(asks, Ask) else tuple(answered(ask) for ask in asks)
+
+
+Combinator = Callable[[Dialogue], Dialogue]
+
+
+def with_calculator(dialogue: Dialogue, sampling: Sampling) -> Dialogue:
+    """Let a calculator act while the students of a dialogue write.
+
+    Generation stops at every `>>`; a wrong value in `<<48/2=25>>` is replaced by the right one and generation goes
+    on, so what follows builds on it. `sampling` is that of asks which carry none.
+    """
+    marks = changed = 0
+    reply: Completion | tuple[Completion, ...] | None = None
+    while True:
+        try:
+            asks = dialogue.send(reply)
+        except StopIteration as stop:
+            solution: Solution = stop.value
+            return solution.model_copy(update={"marks": marks, "marks_changed": changed})
+        several = asks if isinstance(asks, tuple) else (asks,)
+        written = [_Written(ask, ask.sampling or sampling) for ask in several]
+        while waiting := [one for one in written if one.ended is None]:
+            completions = yield tuple(one.ask() for one in waiting)
+            for one, completion in zip(waiting, completions, strict=True):
+                one.add(completion)
+        marks += sum(one.marks for one in written)
+        changed += sum(one.changed for one in written)
+        replies = tuple(one.completion() for one in written)
+        reply = replies if isinstance(asks, tuple) else replies[0]
+
+
+class _Written:
+    """What a student has written so far for one ask, across the calculator's interruptions."""
+
+    def __init__(self, ask: Ask, sampling: Sampling) -> None:
+        self._ask, self._sampling = ask, sampling
+        self._text, self._tokens, self._prompt_tokens = "", 0, 0
+        self.marks = self.changed = 0
+        self.ended: Completion | None = None
+
+    def ask(self) -> Ask:
+        prompt = Prompt(pieces=self._ask.prompt.pieces, begun=self._ask.prompt.begun + self._text)
+        left = self._sampling.max_tokens - self._tokens
+        return Ask(
+            self._ask.student,
+            prompt,
+            self._sampling.model_copy(update={"max_tokens": left, "stop": (*self._sampling.stop, ">>")}),
+        )
+
+    def add(self, completion: Completion) -> None:
+        self._text += completion.text
+        self._tokens += completion.tokens
+        self._prompt_tokens = self._prompt_tokens or completion.prompt_tokens
+        interrupted = completion.finish_reason == "stop_string" and self._text.endswith(">>")
+        if interrupted:
+            self.marks += 1
+            right = corrected(self._text)
+            self.changed += right != self._text
+            self._text = right
+        if not interrupted or self._tokens >= self._sampling.max_tokens:
+            self.ended = completion
+
+    def completion(self) -> Completion:
+        assert self.ended is not None
+        reason = self.ended.finish_reason
+        if reason == "stop_string" and self._text.endswith(">>"):
+            reason = "length"
+        return Completion(text=self._text, finish_reason=reason, prompt_tokens=self._prompt_tokens, tokens=self._tokens)

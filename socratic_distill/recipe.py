@@ -1,0 +1,203 @@
+"""A recipe: TOML read into frozen settings. An unknown key is an error with its path; nothing else sets a default."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from socratic_distill.errors import UserError
+
+
+class Settings(BaseModel):
+    """A table of a recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+"""A name that is safe as a file's."""
+
+
+class Problems(Settings):
+    """`[problems]`: which problems to learn from and to be tested on."""
+
+    dataset: str
+    train: str
+    """A path, a hub name, or a procedural spec such as `count=800 steps=1-4`."""
+    test: str
+    train_limit: int | None = Field(None, ge=1)
+    test_limit: int | None = Field(None, ge=1)
+    validation: float = Field(0.1, ge=0, lt=1)
+    """Share of train that picks the best checkpoint; never taken from test."""
+    seed: int = 0
+
+
+class Annotate(Settings):
+    """`[annotate]`: where the reasoning comes from."""
+
+    source: Literal["human"] = "human"
+
+
+class Verify(Settings):
+    """`[verify]`: which checks reject an annotation."""
+
+    reject: tuple[Literal["answer"], ...] = ("answer",)
+
+
+class Scratch(Settings):
+    """`[train.scratch]`: the size of a student made from nothing."""
+
+    hidden: int = Field(128, ge=8)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    vocabulary: int = Field(1024, ge=300)
+    context: int = Field(1024, ge=64)
+
+
+class Lora(Settings):
+    """`[train.lora]`: low-rank adapters instead of full fine-tuning; merged when the student is saved."""
+
+    rank: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+
+
+class Train(Settings):
+    """`[train]`: the students and how they are trained."""
+
+    student: str = "smollm2-135m"
+    """`smollm2-135m`, `scratch`, a model folder, or a hub name."""
+    facts: Literal["none", "gold"] = "none"
+    rows: Literal["shared", "all"] = "shared"
+    """`shared`: every student learns from the problems that all strategies can use; `all`: from all that it can use."""
+    epochs: int = Field(3, ge=1)
+    learning_rate: float = Field(2e-4, gt=0)
+    batch_problems: int = Field(16, ge=1)
+    """Problems an optimizer step."""
+    micro_batch_tokens: int = Field(2048, ge=1)
+    """Tokens a forward pass may hold, padding included; bounds memory, not the result."""
+    max_tokens: int = Field(1024, ge=16)
+    """A longer sequence is left out, and counted."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises; it then decays to zero by a cosine."""
+    weight_decay: float = Field(0.01, ge=0)
+    clip: float = Field(1.0, gt=0)
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """Replaces every dropout of the base where given."""
+    seed: int = 0
+    compile: bool = True
+    """Compile the layers where a C++ compiler is there; a few tens of seconds once, then faster steps."""
+    checkpoint_minutes: float = Field(5.0, gt=0)
+    scratch: Scratch = Scratch()
+    lora: Lora | None = None
+
+
+class Solve(Settings):
+    """`[solve.<name>]`: a named way of solving."""
+
+    strategy: str
+    calculator: bool = False
+    facts: Literal["none", "gold"] | None = None
+    """What the students are shown; that which they were trained with where not given."""
+    trained: bool = True
+    """False asks the base student as it is, before training."""
+    engine: Literal["transformers"] = "transformers"
+    window: int = Field(64, ge=1)
+    """Problems under way at once."""
+    max_tokens: int = Field(320, ge=1)
+    """Tokens a completion may have."""
+    temperature: float = Field(0.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    seed: int = 0
+    precision: Literal["auto", "fp32"] = "auto"
+    """`auto` computes in bf16 where the machine does; `fp32` gives the same text whatever the window."""
+
+
+class Evaluate(Settings):
+    """`[evaluate]`: how answers are compared."""
+
+    bootstrap: int = Field(10_000, ge=100)
+    seed: int = 0
+
+
+class Report(Settings):
+    """`[report]`: what the report shows."""
+
+    problems: int = Field(300, ge=0)
+    """Solved problems that report.html lets one read."""
+
+
+class Recipe(Settings):
+    """A whole recipe."""
+
+    name: Name
+    problems: Problems
+    annotate: Annotate = Annotate()
+    verify: Verify = Verify()
+    train: Train = Train()
+    solve: dict[Name, Solve]
+    evaluate: Evaluate = Evaluate()
+    report: Report = Report()
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, with `table.key=value` overrides. Raises UserError naming the file and the key."""
+    path = Path(path)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no recipe {str(path)!r}") from None
+    except IsADirectoryError:
+        raise UserError(f"{str(path)!r} is a folder; name a recipe, such as its recipe.toml") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not TOML: {error}") from None
+    for override in overrides:
+        _override(tables, override)
+    try:
+        recipe = Recipe.model_validate(tables)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_mistake(error)}") from None
+    if not recipe.solve:
+        raise UserError(f"{path}: it has no [solve.<name>] table, so there is nothing to solve with")
+    return recipe
+
+
+def _override(tables: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"--set takes table.key=value, not {override!r}")
+    *parents, key = [part.strip() for part in path.split(".")]
+    for parent in parents:
+        tables = tables.setdefault(parent, {})
+        if not isinstance(tables, dict):
+            raise UserError(f"--set {override!r}: {parent!r} is not a table")
+    tables[key] = _toml_value(text.strip())
+
+
+def _toml_value(text: str) -> Any:
+    """Read a value as TOML would; what is not TOML is plain text, so paths and names need no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _first_mistake(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {place!r}"
+    if first["type"] == "missing":
+        return f"{place!r} is missing"
+    return f"{place}: {first['msg']} (it is {first['input']!r})"
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Write a recipe, every setting resolved, as TOML that `load_recipe` reads back equal."""
+    return tomli_w.dumps(recipe.model_dump(exclude_none=True))

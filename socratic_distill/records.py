@@ -1,0 +1,156 @@
+"""The vocabulary: frozen records that every stage reads and writes as JSON rows.
+
+A bad completion is data here (a recorded reason), never an exception.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+AnswerKind = Literal["number", "boolean", "choice", "text"]
+Split = Literal["train", "validation", "test"]
+FinishReason = Literal["end", "stop_string", "length", "prompt_too_long", "failed"]
+
+
+class Record(BaseModel):
+    """A frozen row; a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Step(Record):
+    """One reasoning step: a subquestion, its solution and that step's answer."""
+
+    subquestion: str
+    solution: str
+    answer: str = ""
+    """Empty where the solution is itself the answer, as a fact is."""
+
+
+class Problem(Record):
+    """One task instance with its gold answer and, where humans wrote them, its reasoning."""
+
+    id: str
+    """Unique within a run, such as `gsm8k/socratic_train/17`."""
+    split: Split
+    question: str
+    answer: str
+    answer_kind: AnswerKind
+    choices: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    rationale: str = ""
+    """A human chain of thought, a line a step, without the final answer's marker."""
+    steps: tuple[Step, ...] = ()
+    """A human Socratic annotation; its last answer is the gold answer."""
+    step_count: int | None = None
+    """Steps that the gold reasoning takes; None where unknown."""
+    remarks: tuple[str, ...] = ()
+    """What a loader noticed, such as `rationale_disagrees`; counted in the report."""
+
+
+class Annotation(Record):
+    """What a human or a teacher wrote for a problem."""
+
+    problem: str
+    """The problem's id."""
+    source: str
+    """`human`, or the teacher's name."""
+    attempt: int = 0
+    rationale: str = ""
+    steps: tuple[Step, ...] = ()
+    answer: str
+
+
+class Verdict(Record):
+    """Whether an annotation is kept, and why not."""
+
+    problem: str
+    attempt: int
+    kept: bool
+    reason: str = ""
+
+
+class Prompt(Record):
+    """What a student reads: whole pieces, each ended by the terminator, then the piece it has begun to write."""
+
+    pieces: tuple[str, ...]
+    begun: str = ""
+    """The first part of the piece being written, without a terminator; the calculator resumes from it."""
+
+
+class Sampling(Record):
+    """How an engine chooses tokens. Temperature 0 is greedy."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    """Texts that end generation; the text kept ends with the one that was met."""
+
+
+class Completion(Record):
+    """What came back for one ask."""
+
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    tokens: int
+    """Generated tokens, the terminator included."""
+
+
+class Example(Record):
+    """One supervised pair for one student."""
+
+    student: str
+    prompt: Prompt
+    completion: str
+
+
+class Turn(Record):
+    """One ask of a dialogue and what came back, kept raw so that it can be scored again."""
+
+    student: str
+    begun: str = ""
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    tokens: int
+
+
+class Solution(Record):
+    """A student's steps and the raw text that holds its final answer."""
+
+    text: str
+    """The raw text from which the answer is read."""
+    steps: tuple[Step, ...] = ()
+    unfinished: str = ""
+    """Why the dialogue stopped without an answer, such as `too_many_steps`."""
+    marks: int = 0
+    """Calculator marks that were checked while the student wrote."""
+    marks_changed: int = 0
+    """Those whose value the calculator replaced."""
+
+
+class SolutionRow(Record):
+    """One solved problem, as a solve appends it."""
+
+    key: str
+    problem: str
+    solution: Solution
+    turns: tuple[Turn, ...]
+    seconds: float
+    """Wall time since the row before it: the mean over rows is seconds per problem."""
+
+
+class Score(Record):
+    """A solution read and graded by one version of the extractor."""
+
+    problem: str
+    correct: bool
+    answer: str = ""
+    unreadable: str = ""
+    """Why no answer could be read; empty where one was."""
+    step_count: int | None = None
+    """Steps of the gold reasoning."""
+    extractor: str

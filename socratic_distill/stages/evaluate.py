@@ -1,0 +1,235 @@
+"""`socratic evaluate`: every solution read and graded, then one summary with honest statistics."""
+
+import importlib.metadata
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from socratic_distill.artifacts import (
+    fingerprint,
+    fingerprint_records,
+    read_manifest,
+    read_rows,
+    write_rows,
+    write_whole,
+)
+from socratic_distill.reasoning.answers import EXTRACTOR, MARKER, read_answer, same_answer
+from socratic_distill.reasoning.strategies import named_strategy
+from socratic_distill.records import Problem, Score, Solution, SolutionRow
+from socratic_distill.run import NotMade, Run, Target
+from socratic_distill.stages.summary import (
+    AnnotationCounts,
+    Constant,
+    ProblemCounts,
+    SolveSummary,
+    StepAccuracy,
+    StudentSummary,
+    Summary,
+)
+from socratic_distill.statistics import compare_all, wilson
+from socratic_distill.training.log import read_log
+
+NOTES = {
+    "one_operation": "{count} of the problems take one operation: their only subquestion is the question itself.",
+    "rationale_disagrees": "In {count} of the problems the human reasoning ends in another number than the gold answer;"
+    " the gold answer is taught.",
+    "also_in_train": "{count} test problems stand in the training file too.",
+}
+"""What the report says of a loader's remark."""
+
+
+def targets(run: Run) -> Iterator[Target]:
+    """Offer `scores/<name>.jsonl` for each solve, then `summary.json`."""
+    problems = run.problems("test")
+    gold = fingerprint([[problem.id, problem.answer, problem.answer_kind, problem.step_count] for problem in problems])
+    for name in run.recipe.solve:
+        rows = solution_rows(run, name)
+        yield Target(
+            f"scores/{name}.jsonl",
+            {"extractor": EXTRACTOR},
+            {
+                "solutions": fingerprint([[row.problem, row.solution.model_dump(mode="json")] for row in rows]),
+                "gold": gold,
+            },
+            partial(_make_scores, run, name, problems, rows),
+        )
+    scores = {name: read_rows(run.path(f"scores/{name}.jsonl"), Score) for name in run.recipe.solve}
+    inputs = {f"scores/{name}": fingerprint_records(rows) for name, rows in scores.items()}
+    inputs |= {f"solutions/{name}": _manifest_fingerprint(run, f"solutions/{name}.jsonl") for name in scores}
+    inputs |= {artifact: _manifest_fingerprint(run, artifact) for artifact in ("problems.jsonl", "verdicts.jsonl")}
+    yield Target(
+        "summary.json",
+        run.recipe.evaluate.model_dump(mode="json"),
+        inputs,
+        partial(_make_summary, run, problems, scores),
+    )
+
+
+def score(problem: Problem, solution: Solution) -> Score:
+    """Read a solution's answer and grade it; what was cut short is read only where its answer is marked."""
+    if solution.unfinished and MARKER not in solution.text:
+        answer, reason = None, solution.unfinished
+    else:
+        answer, reason = read_answer(solution.text, problem.answer_kind, choices=problem.choices)
+    correct = answer is not None and same_answer(
+        answer, problem.answer, kind=problem.answer_kind, choices=problem.choices
+    )
+    return Score(
+        problem=problem.id,
+        correct=correct,
+        answer=answer or "",
+        unreadable=reason if answer is None else "",
+        step_count=problem.step_count,
+        extractor=EXTRACTOR,
+    )
+
+
+def solution_rows(run: Run, name: str) -> list[SolutionRow]:
+    """Read what a solve has solved."""
+    path = run.path(f"solutions/{name}.jsonl")
+    if read_manifest(path) is None:
+        raise NotMade(f"solutions/{name}.jsonl", "solve")
+    return read_rows(path, SolutionRow)
+
+
+def _make_scores(run: Run, name: str, problems: Sequence[Problem], rows: Sequence[SolutionRow]) -> Mapping[str, Any]:
+    by_id = {problem.id: problem for problem in problems}
+    scores = [score(by_id[row.problem], row.solution) for row in rows]
+    write_rows(run.path(f"scores/{name}.jsonl"), scores)
+    return {"rows": len(scores), "correct": sum(one.correct for one in scores)}
+
+
+def _make_summary(run: Run, problems: Sequence[Problem], scores: Mapping[str, Sequence[Score]]) -> Mapping[str, Any]:
+    summary = summarise(run, problems, scores)
+    write_whole(run.path("summary.json"), summary.model_dump_json(indent=2) + "\n")
+    return {}
+
+
+def summarise(run: Run, problems: Sequence[Problem], scores: Mapping[str, Sequence[Score]]) -> Summary:
+    """Put all that a run found into one record."""
+    loaded = run.problems()
+    learned = [problem for problem in loaded if problem.split != "test"]
+    splits = Counter(problem.split for problem in loaded)
+    verdicts = read_manifest(run.path("verdicts.jsonl")) or {}
+    remarks = Counter(remark for problem in loaded for remark in problem.remarks)
+    settings = run.recipe.evaluate
+    return Summary(
+        name=run.recipe.name,
+        dataset=run.recipe.problems.dataset,
+        created=datetime.now(UTC).date().isoformat(),
+        version=importlib.metadata.version("socratic-distill"),
+        solves={name: _solve_summary(run, name, rows) for name, rows in scores.items()},
+        constant=_constant(learned, problems),
+        comparisons=tuple(
+            compare_all(
+                {name: [row.correct for row in rows] for name, rows in scores.items()},
+                seed=settings.seed,
+                resamples=settings.bootstrap,
+            )
+        ),
+        students=_students(run),
+        problems=ProblemCounts(train=splits["train"], validation=splits["validation"], test=splits["test"]),
+        annotations=AnnotationCounts(
+            kept=verdicts.get("kept", 0),
+            rejected=verdicts.get("rows", 0) - verdicts.get("kept", 0),
+            reasons=verdicts.get("reasons", {}),
+        ),
+        remarks=dict(remarks),
+        notes=tuple(NOTES[remark].format(count=count) for remark, count in remarks.items() if remark in NOTES),
+    )
+
+
+def _solve_summary(run: Run, name: str, scores: Sequence[Score]) -> SolveSummary:
+    solve = run.recipe.solve[name]
+    rows = solution_rows(run, name)
+    strategy = named_strategy(solve.strategy)
+    parameters = [_parameters(run, student, trained=solve.trained) for student in strategy.students]
+    by_steps: dict[int, list[bool]] = defaultdict(list)
+    for one in scores:
+        if one.step_count is not None:
+            by_steps[one.step_count].append(one.correct)
+    correct, problems = sum(one.correct for one in scores), len(scores)
+    reasons = Counter(one.unreadable for one in scores if one.unreadable)
+    return SolveSummary(
+        strategy=solve.strategy,
+        students=strategy.students,
+        calculator=solve.calculator,
+        facts="gold" if (solve.facts or run.recipe.train.facts) == "gold" else "",
+        trained=solve.trained,
+        accuracy=correct / problems if problems else 0.0,
+        correct=correct,
+        problems=problems,
+        interval=wilson(correct, problems),
+        unreadable=sum(reasons.values()),
+        unreadable_reasons=dict(reasons.most_common()),
+        by_steps=tuple(
+            StepAccuracy(steps=steps, correct=sum(right), problems=len(right), interval=wilson(sum(right), len(right)))
+            for steps, right in sorted(by_steps.items())
+        ),
+        tokens_per_problem=sum(turn.tokens for row in rows for turn in row.turns) / max(1, len(rows)),
+        seconds_per_problem=sum(row.seconds for row in rows) / max(1, len(rows)),
+        # Untrained, one student plays every part.
+        parameters=sum(parameters) if solve.trained else max(parameters),
+        parameter_note=f"{len(parameters)} students" if solve.trained and len(parameters) > 1 else "",
+        marks=sum(row.solution.marks for row in rows),
+        marks_changed=sum(row.solution.marks_changed for row in rows),
+    )
+
+
+def _parameters(run: Run, student: str, *, trained: bool) -> int:
+    """Return a student's number of weights; 0 where the run trains none to count them by."""
+    folders = [run.path(f"students/{student}")] if trained else [*run.path("students").glob("*"), run.path("base")]
+    manifests = (read_manifest(folder) for folder in folders)
+    return next((int(manifest["parameters"]) for manifest in manifests if manifest), 0)
+
+
+def _constant(learned: Sequence[Problem], problems: Sequence[Problem]) -> Constant:
+    """Score the answer that is most frequent among the problems to learn from."""
+    answer = Counter(problem.answer for problem in learned).most_common(1)[0][0] if learned else ""
+    correct = sum(
+        same_answer(answer, problem.answer, kind=problem.answer_kind, choices=problem.choices) for problem in problems
+    )
+    return Constant(
+        answer=answer,
+        accuracy=correct / len(problems) if problems else 0.0,
+        correct=correct,
+        problems=len(problems),
+        interval=wilson(correct, len(problems)),
+    )
+
+
+def _students(run: Run) -> dict[str, StudentSummary]:
+    """Describe the students that this recipe's solves ask."""
+    asked = dict.fromkeys(
+        student
+        for solve in run.recipe.solve.values()
+        if solve.trained
+        for student in named_strategy(solve.strategy).students
+    )
+    return {student: _student(run.path(f"students/{student}")) for student in asked}
+
+
+def _student(folder: Path) -> StudentSummary:
+    manifest = read_manifest(folder)
+    assert manifest is not None, "a solve that was scored has its students"
+    trained = manifest["trained"]
+    log = read_log(folder)
+    return StudentSummary(
+        base=manifest["settings"]["student"],
+        parameters=manifest["parameters"],
+        trained_problems=manifest["sequences"]["train"],
+        target_tokens=trained["targets"],
+        epochs=manifest["settings"]["epochs"],
+        best_validation_loss=trained["best_loss"],
+        seconds=trained["seconds"],
+        train_points=tuple((line.step, line.loss) for line in log if not line.validation),
+        validation_points=tuple((line.step, line.loss) for line in log if line.validation),
+    )
+
+
+def _manifest_fingerprint(run: Run, artifact: str) -> str:
+    manifest = read_manifest(run.path(artifact)) or {}
+    return fingerprint([manifest.get(key) for key in ("settings", "inputs", "seconds", "kept")])

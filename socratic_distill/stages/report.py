@@ -1,0 +1,68 @@
+"""`socratic report`: what a run found, as a page to read, a text to paste, and the solved problems themselves."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from socratic_distill.artifacts import fingerprint, read_rows, write_whole
+from socratic_distill.records import Score, SolutionRow
+from socratic_distill.run import NotMade, Run, Target
+from socratic_distill.stages.report_page import SolvedBy, SolvedProblem, render_html, render_markdown
+from socratic_distill.stages.summary import Summary
+
+
+def targets(run: Run) -> Iterator[Target]:
+    """Offer `report.md` and `report.html`."""
+    summary = read_summary(run)
+    inputs = {"summary": fingerprint(json.loads(summary.model_dump_json()))}
+
+    def make_markdown() -> Mapping[str, Any]:
+        write_whole(run.path("report.md"), render_markdown(summary))
+        return {}
+
+    def make_page() -> Mapping[str, Any]:
+        write_whole(run.path("report.html"), render_html(summary, solved_problems(run)))
+        run.progress.say(f"report: {run.path('report.html')}")
+        return {}
+
+    settings = run.recipe.report.model_dump(mode="json")
+    yield Target("report.md", settings, inputs, make_markdown)
+    yield Target("report.html", settings, inputs, make_page)
+
+
+def read_summary(run: Run) -> Summary:
+    """Read `summary.json`."""
+    path = run.path("summary.json")
+    if not path.is_file():
+        raise NotMade("summary.json", "evaluate")
+    return Summary.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def solved_problems(run: Run) -> list[SolvedProblem]:
+    """Put together what every solve made of each test problem, those that most solves have wrong first."""
+    by_problem: dict[str, dict[str, SolvedBy]] = {}
+    for name in run.recipe.solve:
+        scores = {score.problem: score for score in read_rows(run.path(f"scores/{name}.jsonl"), Score)}
+        for row in read_rows(run.path(f"solutions/{name}.jsonl"), SolutionRow):
+            score = scores[row.problem]
+            by_problem.setdefault(row.problem, {})[name] = SolvedBy(
+                correct=score.correct,
+                answer=score.answer,
+                unreadable=score.unreadable,
+                solution=row.solution,
+                turns=row.turns,
+            )
+    solved = [
+        SolvedProblem(
+            id=problem.id,
+            question=problem.question,
+            answer=problem.answer,
+            facts=problem.facts,
+            step_count=problem.step_count,
+            gold_steps=problem.steps,
+            by=by_problem.get(problem.id, {}),
+        )
+        for problem in run.problems("test")
+    ]
+    solved.sort(key=lambda one: sum(by.correct for by in one.by.values()))
+    return solved[: run.recipe.report.problems]

@@ -11,10 +11,10 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from io import FileIO
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -95,9 +95,13 @@ class RowAppender:
 @contextmanager
 def appending(path: Path) -> Iterator[RowAppender]:
     """Open a row file for appending, its torn last line cut off."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Unbuffered: after a failed write nothing is left to be written again at close.
-    with path.open("ab", buffering=0) as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Unbuffered: after a failed write nothing is left to be written again at close.
+        opened = path.open("ab", buffering=0)
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror}") from error
+    with opened as file:
         whole = _whole_size(path)
         file.truncate(whole)
         file.seek(whole)
@@ -119,13 +123,14 @@ def _whole_size(path: Path) -> int:
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that it is either whole or as it was. Raises UserError where the disk is full."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise UserError(f"can't write {path}: {error.strerror}") from error
 
 
@@ -148,7 +153,7 @@ def read_manifest(artifact: Path) -> dict[str, Any] | None:
         manifest: dict[str, Any] = json.loads(manifest_path(artifact).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
         return None
-    return manifest if isinstance(manifest, dict) and "settings" in manifest else None
+    return manifest if isinstance(manifest, dict) and {"settings", "inputs"} <= manifest.keys() else None
 
 
 def write_manifest(

@@ -78,7 +78,7 @@ class Train(Settings):
     learning_rate: float = Field(2e-4, gt=0)
     batch_problems: int = Field(16, ge=1)
     """Problems an optimizer step."""
-    micro_batch_tokens: int = Field(2048, ge=1)
+    micro_batch_tokens: int = Field(1024, ge=1)
     """Tokens a forward pass may hold, padding included; bounds memory, not the result."""
     max_tokens: int = Field(1024, ge=16)
     """A longer sequence is left out, and counted."""
@@ -89,8 +89,6 @@ class Train(Settings):
     dropout: float | None = Field(None, ge=0, lt=1)
     """Replaces every dropout of the base where given."""
     seed: int = 0
-    compile: bool = True
-    """Compile the layers where a C++ compiler is there; a few tens of seconds once, then faster steps."""
     checkpoint_minutes: float = Field(5.0, gt=0)
     scratch: Scratch = Scratch()
     lora: Lora | None = None
@@ -153,6 +151,8 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         raise UserError(f"no recipe {str(path)!r}") from None
     except IsADirectoryError:
         raise UserError(f"{str(path)!r} is a folder; name a recipe, such as its recipe.toml") from None
+    except OSError as error:
+        raise UserError(f"can't read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except tomllib.TOMLDecodeError as error:

@@ -77,7 +77,9 @@ def paired_interval(a: Sequence[bool], b: Sequence[bool], *, seed: int = 0, resa
     return float(interval.low), float(interval.high)
 
 
-def compare_all(outcomes: Mapping[str, Sequence[bool]]) -> list[Comparison]:
+def compare_all(
+    outcomes: Mapping[str, Sequence[bool]], *, seed: int = 0, resamples: int = 10_000
+) -> list[Comparison]:
     """Compare every pair of solves in the mapping's order; the Holm family is all of these pairs."""
     pairs = list(combinations(outcomes, 2))
     p_values = [mcnemar_exact(outcomes[a], outcomes[b]) for a, b in pairs]
@@ -86,7 +88,7 @@ def compare_all(outcomes: Mapping[str, Sequence[bool]]) -> list[Comparison]:
             a=a,
             b=b,
             difference=(only_a - only_b) / max(1, len(outcomes[a])),
-            interval=paired_interval(outcomes[a], outcomes[b]),
+            interval=paired_interval(outcomes[a], outcomes[b], seed=seed, resamples=resamples),
             p_value=p_value,
             p_adjusted=p_adjusted,
             only_a=only_a,

@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from socratic_distill.errors import UserError
+from socratic_distill.machine import compute_dtype, device
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
 from socratic_distill.recipe import Scratch
 from socratic_distill.records import Prompt
@@ -95,25 +96,6 @@ class LoadedStudent:
     def terminator(self) -> int:
         """The id that ends every piece."""
         return self.encoder.terminator
-
-
-def compute_dtype() -> torch.dtype:
-    """Return bfloat16 where the machine computes in it natively, else float32."""
-    if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() and _has_bf16_dot() else torch.float32
-
-
-def _has_bf16_dot() -> bool:
-    # oneDNN also emulates bf16, far slower than fp32, on processors that lack it.
-    capabilities = torch.backends.cpu.get_cpu_capability()
-    flags = torch.cpu.get_capabilities()
-    return capabilities != "DEFAULT" and bool(flags.get("avx512_bf16") or flags.get("amx_bf16") or flags.get("bf16"))
-
-
-def device() -> torch.device:
-    """Return the accelerator if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def context_length(model: PreTrainedModel) -> int:

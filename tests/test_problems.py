@@ -16,13 +16,17 @@ from socratic_distill.records import Problem, Split
 def numbered(count: int, *, split: Split, offset: int = 0) -> Iterator[Problem]:
     for place in range(offset, offset + count):
         yield Problem(
-            id=f"{split}/{place}", split=split, question=f"What is {place} + 1?", answer=f"{place + 1}", answer_kind="number"
+            id=f"{split}/{place}",
+            split=split,
+            question=f"What is {place} + 1?",
+            answer=f"{place + 1}",
+            answer_kind="number",
         )
 
 
 @pytest.fixture(scope="module")
 def counting() -> Iterator[str]:
-    """A data set registered as a user would: `counting`, whose source `N` or `N+offset` says how many problems to make."""
+    """A data set registered as a user would; its source `N` or `N+offset` says how many problems to make."""
 
     def load(source: str, *, split: Split) -> Iterator[Problem]:
         count, _, offset = source.partition("+")
@@ -74,16 +78,25 @@ def test_the_order_of_the_source_is_kept_and_another_seed_draws_others(counting:
 
 def test_equal_questions_are_never_on_both_sides_of_the_cut(tmp_path: Path) -> None:
     twice = [{"question": f"What is {place // 2} + 1?", "answer": place // 2 + 1} for place in range(40)]
-    train, test = written(tmp_path / "train.jsonl", twice), written(tmp_path / "test.jsonl", [{"question": "?", "answer": 1}])
+    train, test = (
+        written(tmp_path / "train.jsonl", twice),
+        written(tmp_path / "test.jsonl", [{"question": "?", "answer": 1}]),
+    )
     problems = load_problems("files", train=train, test=test, validation=0.3)
-    asked = {split: {problem.question for problem in problems if problem.split == split} for split in ("train", "validation")}
+    asked = {
+        split: {problem.question for problem in problems if problem.split == split} for split in ("train", "validation")
+    }
     assert asked["train"] and asked["validation"]
     assert not asked["train"] & asked["validation"]
 
 
 def test_a_test_question_that_train_holds_is_remarked(tmp_path: Path) -> None:
-    train = written(tmp_path / "train.jsonl", [{"question": f"What is {one} + 2?", "answer": one + 2} for one in range(9)])
-    test = written(tmp_path / "test.jsonl", [{"question": "What  is 3 + 2?", "answer": 5}, {"question": "Why?", "answer": 1}])
+    train = written(
+        tmp_path / "train.jsonl", [{"question": f"What is {one} + 2?", "answer": one + 2} for one in range(9)]
+    )
+    test = written(
+        tmp_path / "test.jsonl", [{"question": "What  is 3 + 2?", "answer": 5}, {"question": "Why?", "answer": 1}]
+    )
     problems = load_problems("files", train=train, test=test, train_limit=2)
     assert [problem.remarks for problem in problems if problem.split == "test"] == [("also_in_train",), ()]
 
@@ -100,7 +113,7 @@ def test_a_test_question_that_train_holds_is_remarked(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(counting: str, settings: dict[str, object], said: str) -> None:
-    with pytest.raises(UserError, match="^[^\n]*$") as error:
+    with pytest.raises(UserError, match=r"\A[^\n]*\Z") as error:
         load_problems(counting, **{"train": "5", "test": "3+50", **settings})  # type: ignore[arg-type]  # on purpose
     assert said in str(error.value)
 

@@ -53,7 +53,7 @@ def test_the_kind_of_answer_is_told_or_seen(tmp_path: Path, row: dict[str, objec
 
 def test_choices_make_it_a_choice(tmp_path: Path) -> None:
     (problem,) = loaded(tmp_path / "own.jsonl", OWN | {"choices": ["a pen", "a cup"], "answer": "B"})
-    assert (problem.answer_kind, problem.choices) == ("choice", ("a pen", "a cup"))
+    assert (problem.answer_kind, problem.choices, problem.answer) == ("choice", ("a pen", "a cup"), "B")
 
 
 def test_a_step_of_a_yes_or_no_problem_has_no_answer_of_its_own(tmp_path: Path) -> None:
@@ -75,7 +75,8 @@ def test_a_last_solution_that_disagrees_with_gold_is_remarked(tmp_path: Path) ->
         (OWN | {"question": " "}, "question: is empty"),
         (OWN | {"question": 3}, "question: expected a text"),
         (OWN | {"answer": None}, "answer: expected a text, a number, true or false"),
-        (OWN | {"answer": "many"}, "answer: can't be read as a number"),
+        (OWN | {"answer": "many"}, "answer: can't be read as a number (no_number): 'many'"),
+        (OWN | {"answer": "5-3"}, "answer: can't be read as a number (not_computed): '5-3'"),
         (OWN | {"answer": "maybe", "answer_kind": "boolean"}, "answer: can't be read as a boolean"),
         (OWN | {"answer_kind": "float"}, "answer_kind: "),
         (OWN | {"hint": "add"}, "hint: unknown field; choose one of question, answer, answer_kind, choices, facts"),
@@ -89,14 +90,26 @@ def test_a_last_solution_that_disagrees_with_gold_is_remarked(tmp_path: Path) ->
         (OWN | {"steps": {}}, "steps: expected a list"),
         (OWN | {"steps": ["add"]}, "steps[0]: expected an object"),
         (OWN | {"steps": [{"solution": "5"}]}, "steps[0].subquestion: is missing"),
-        (OWN | {"steps": [STEPS[0], {"subquestion": "How many?", "solution": 5}]}, "steps[1].solution: expected a text"),
+        (
+            OWN | {"steps": [STEPS[0], {"subquestion": "How many?", "solution": 5}]},
+            "steps[1].solution: expected a text",
+        ),
         (OWN | {"steps": [{"subquestion": " ", "solution": "5"}]}, "steps[0].subquestion: is empty"),
         (OWN | {"steps": [{"subquestion": "Why?\nHow?"}]}, "steps[0].subquestion: must be a single line"),
         (OWN | {"steps": [{"subquestion": "Why ** how?"}]}, "steps[0].subquestion: may not hold '**'"),
         (OWN | {"steps": [{"subquestion": "Why?", "solution": "#### 5"}]}, "steps[0].solution: may not hold ####"),
-        (OWN | {"steps": [{"subquestion": "Why?"}, STEPS[1]]}, "steps[0].solution: is empty, and so is the step's answer"),
-        (OWN | {"steps": [STEPS[0], STEPS[1] | {"answer": 6}]}, "steps[1].answer: the last step's answer must be the gold"),
-        (OWN | {"steps": [STEPS[0] | {"note": "x"}]}, "steps[0].note: unknown field; choose one of subquestion, solution"),
+        (
+            OWN | {"steps": [{"subquestion": "Why?"}, STEPS[1]]},
+            "steps[0].solution: is empty, and so is the step's answer",
+        ),
+        (
+            OWN | {"steps": [STEPS[0], STEPS[1] | {"answer": 6}]},
+            "steps[1].answer: the last step's answer must be the gold",
+        ),
+        (
+            OWN | {"steps": [STEPS[0] | {"note": "x"}]},
+            "steps[0].note: unknown field; choose one of subquestion, solution",
+        ),
         (OWN | {"steps": [STEPS[0] | {"answer": []}]}, "steps[0].answer: expected a text, a number, true or false"),
         ({"question": "?", "answer": "Two.\n#### 2"}, "this looks like a gsm8k row: set dataset = 'gsm8k'"),
         ({"ID": "1", "Body": "A.", "Question": "B?", "Equation": "1.0"}, "this looks like a svamp row"),
@@ -104,13 +117,15 @@ def test_a_last_solution_that_disagrees_with_gold_is_remarked(tmp_path: Path) ->
 )
 def test_a_wrong_row_is_named_by_file_line_and_field(tmp_path: Path, row: dict[str, object], said: str) -> None:
     path = tmp_path / "own.jsonl"
-    with pytest.raises(UserError, match="^[^\n]*$") as error:
+    with pytest.raises(UserError, match=r"\A[^\n]*\Z") as error:
         loaded(path, OWN, row)
     assert str(error.value).startswith(f"{path}:2: ")
     assert said in str(error.value)
 
 
-texts = st.text(st.characters(codec="utf-8", exclude_characters="#*["), min_size=1).map(lambda text: " ".join(text.split()))
+texts = st.text(st.characters(codec="utf-8", exclude_characters="#*["), min_size=1).map(
+    lambda text: " ".join(text.split())
+)
 worded = texts.filter(bool)
 
 
@@ -118,10 +133,16 @@ worded = texts.filter(bool)
     question=worded,
     answer=st.integers(-(10**9), 10**9),
     facts=st.lists(worded, max_size=3),
-    steps=st.lists(st.fixed_dictionaries({"subquestion": worded, "solution": worded, "answer": st.integers(0, 99)}), max_size=4),
+    steps=st.lists(
+        st.fixed_dictionaries({"subquestion": worded, "solution": worded, "answer": st.integers(0, 99)}), max_size=4
+    ),
 )
 def test_what_is_written_is_what_is_loaded(
-    tmp_path_factory: pytest.TempPathFactory, question: str, answer: int, facts: list[str], steps: list[dict[str, object]]
+    tmp_path_factory: pytest.TempPathFactory,
+    question: str,
+    answer: int,
+    facts: list[str],
+    steps: list[dict[str, object]],
 ) -> None:
     closed = [*steps[:-1], *({**step, "answer": answer} for step in steps[-1:])]
     row: dict[str, object] = {"question": question, "answer": answer, "facts": facts, "steps": closed}

@@ -31,7 +31,7 @@ def test_every_published_row_loads(shared: Path, name: str, count: int, annotate
     assert remarks["rationale_disagrees"] == disagreeing
     assert set(remarks) <= {"rationale_disagrees", "step_without_answer"}
     for problem in problems:
-        assert read_answer(problem.answer, "number", ()).answer == problem.answer
+        assert read_answer(problem.answer, "number").answer == problem.answer
         assert problem.rationale and problem.step_count == len(problem.rationale.splitlines())
         assert "####" not in problem.rationale
         assert not problem.steps or problem.steps[-1].answer == problem.answer
@@ -41,13 +41,17 @@ def test_every_published_row_loads(shared: Path, name: str, count: int, annotate
 
 
 def test_a_plain_row_has_a_rationale_and_no_steps(tmp_path: Path) -> None:
-    (problem,) = loaded(tmp_path / "a.jsonl", "Two boxes hold 2*3 = <<2*3=6>>6 pens.\n\nHalf  is 6/2 = <<6/2=3>>3.\n#### 3")
+    (problem,) = loaded(
+        tmp_path / "a.jsonl", "Two boxes hold 2*3 = <<2*3=6>>6 pens.\n\nHalf  is 6/2 = <<6/2=3>>3.\n#### 3"
+    )
     assert problem.rationale == "Two boxes hold 2*3 = <<2*3=6>>6 pens.\nHalf is 6/2 = <<6/2=3>>3."
     assert (problem.steps, problem.step_count, problem.answer, problem.remarks) == ((), 2, "3", ())
 
 
 def test_a_socratic_row_has_a_step_a_line_and_the_gold_answer_last(tmp_path: Path) -> None:
-    text = "How many are in boxes? ** 2*3 = <<2*3=6>>6 pens.\nHow many with 4 more? ** 6+4 = <<6+4=10>>10 of 12.\n#### 10"
+    text = (
+        "How many are in boxes? ** 2*3 = <<2*3=6>>6 pens.\nHow many with 4 more? ** 6+4 = <<6+4=10>>10 of 12.\n#### 10"
+    )
     (problem,) = loaded(tmp_path / "a.jsonl", text)
     assert [step.subquestion for step in problem.steps] == ["How many are in boxes?", "How many with 4 more?"]
     assert [step.answer for step in problem.steps] == ["6", "10"]
@@ -68,9 +72,17 @@ def test_a_gold_answer_is_canonical(tmp_path: Path) -> None:
         (["How many? ** 1+1", "which is 3"], [("How many?", "1+1 which is 3", "3")], ("continuation_line",)),
         (["How many? ** 1+1", " ** 3"], [("How many?", "1+1 3", "3")], ("continuation_line",)),
         (["How many? ** ", "1+2 = 3"], [("How many?", "1+2 = 3", "3")], ("continuation_line",)),
-        (["What? ** 1", "Why? ** ", "How many? ** 3"], [("What?", "1", "1"), ("How many?", "3", "3")], ("unanswered_subquestion",)),
+        (
+            ["What? ** 1", "Why? ** ", "How many? ** 3"],
+            [("What?", "1", "1"), ("How many?", "3", "3")],
+            ("unanswered_subquestion",),
+        ),
         (["How many? ** 1 ** 3"], [("How many?", "1 ** 3", "3")], ("several_separators",)),
-        (["What? ** Let x be it", "How many? ** 3"], [("What?", "Let x be it", ""), ("How many?", "3", "3")], ("step_without_answer",)),
+        (
+            ["What? ** Let x be it", "How many? ** 3"],
+            [("What?", "Let x be it", ""), ("How many?", "3", "3")],
+            ("step_without_answer",),
+        ),
         (["How many? ** It is 4"], [("How many?", "It is 4", "3")], ("rationale_disagrees",)),
     ],
 )
@@ -80,7 +92,7 @@ def test_odd_lines_lose_no_solution_and_are_remarked(
     (problem,) = loaded(tmp_path / "a.jsonl", "\n".join([*lines, "#### 3"]))
     assert [(step.subquestion, step.solution, step.answer) for step in problem.steps] == steps
     assert set(remarks) <= set(problem.remarks)
-    assert same_answer(problem.steps[-1].answer, problem.answer, "number")
+    assert same_answer(problem.steps[-1].answer, problem.answer, kind="number")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +105,7 @@ def test_odd_lines_lose_no_solution_and_are_remarked(
     ],
 )
 def test_a_wrong_row_is_named_by_line_and_field(tmp_path: Path, answer: str, said: str) -> None:
-    with pytest.raises(UserError, match="^[^\n]*$") as error:
+    with pytest.raises(UserError, match=r"\A[^\n]*\Z") as error:
         loaded(tmp_path / "a.jsonl", answer)
     assert said in str(error.value)
 
@@ -101,8 +113,14 @@ def test_a_wrong_row_is_named_by_line_and_field(tmp_path: Path, answer: str, sai
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"Body": "Ann has 2 pens.", "Question": "How many?", "Equation": "2.0", "Answer": 2.0}, "question: is missing; this looks like a svamp row"),
-        ({"qid": "1", "question": "Is ice cold?", "answer": True, "facts": []}, "answer: expected a text, found true or false; this looks like a strategyqa row"),
+        (
+            {"Body": "Ann has 2 pens.", "Question": "How many?", "Equation": "2.0", "Answer": 2.0},
+            "question: is missing; this looks like a svamp row",
+        ),
+        (
+            {"qid": "1", "question": "Is ice cold?", "answer": True, "facts": []},
+            "answer: expected a text, found true or false; this looks like a strategyqa row",
+        ),
     ],
 )
 def test_another_data_sets_row_is_recognised(tmp_path: Path, row: dict[str, object], said: str) -> None:

@@ -55,7 +55,7 @@ def test_a_line_separator_inside_a_text_ends_no_row(tmp_path: Path) -> None:
 def test_what_can_not_be_read_is_named_by_file_and_line(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(UserError, match="^[^\n]*$") as error:
+    with pytest.raises(UserError, match=r"\A[^\n]*\Z") as error:
         list(rows(str(path), split="train"))
     assert str(error.value).startswith(str(path))
     assert said in str(error.value)
@@ -108,7 +108,7 @@ def test_what_the_hub_says_becomes_one_line(monkeypatch: pytest.MonkeyPatch, fai
         raise failure
 
     monkeypatch.setattr("datasets.load_dataset", hub)
-    with pytest.raises(UserError, match="^[^\n]*$") as error:
+    with pytest.raises(UserError, match=r"\A[^\n]*\Z") as error:
         next(rows("owner/name", split="train"))
     assert said in str(error.value)
 

@@ -29,7 +29,9 @@ def loaded(path: Path, **fields: object) -> Problem:
 def test_every_published_row_loads(shared: Path, name: str, count: int, annotated: int) -> None:
     problems = list(load_strategyqa(str(shared / "strategyqa" / f"{name}.json"), split="train"))
     assert (len(problems), sum(bool(problem.steps) for problem in problems)) == (count, annotated)
-    assert Counter(remark for problem in problems for remark in problem.remarks) == {"facts_unpaired": count - annotated}
+    assert Counter(remark for problem in problems for remark in problem.remarks) == {
+        "facts_unpaired": count - annotated
+    }
     for problem in problems:
         assert problem.answer in ("yes", "no")
         assert problem.facts and problem.rationale.splitlines() == list(problem.facts)
@@ -42,7 +44,11 @@ def test_every_published_row_loads(shared: Path, name: str, count: int, annotate
 
 def test_fact_j_answers_subquestion_j_and_the_last_one_yes_or_no(tmp_path: Path) -> None:
     problem = loaded(tmp_path / "a.json")
-    assert (problem.id, problem.question, problem.step_count) == ("strategyqa/a/own1", "Would ice float on olive oil?", 3)
+    assert (problem.id, problem.question, problem.step_count) == (
+        "strategyqa/a/own1",
+        "Would ice float on olive oil?",
+        3,
+    )
     assert [(step.subquestion, step.solution, step.answer) for step in problem.steps] == [
         ("How heavy is ice?", "Ice weighs 0.92 kg a litre.", ""),
         ("How heavy is olive oil?", "Olive oil weighs 0.91 kg a litre.", ""),
@@ -52,7 +58,12 @@ def test_fact_j_answers_subquestion_j_and_the_last_one_yes_or_no(tmp_path: Path)
 
 def test_unpaired_facts_leave_a_rationale_and_no_steps(tmp_path: Path) -> None:
     problem = loaded(tmp_path / "a.json", facts=["Ice floats."])
-    assert (problem.steps, problem.rationale, problem.step_count, problem.remarks) == ((), "Ice floats.", 3, ("facts_unpaired",))
+    assert (problem.steps, problem.rationale, problem.step_count, problem.remarks) == (
+        (),
+        "Ice floats.",
+        3,
+        ("facts_unpaired",),
+    )
 
 
 def test_a_hub_copy_without_decomposition_and_with_one_text_of_facts_loads(tmp_path: Path) -> None:
@@ -68,7 +79,7 @@ def test_a_hub_copy_without_decomposition_and_with_one_text_of_facts_loads(tmp_p
         ("Who is #1's wife?", "Who is answer 1's wife?"),
         ("Did#1 end?", "Did answer 1 end?"),
         ("Is either (#1) or # 2 cold?", "Is either (answer 1) or answer 2 cold?"),
-        ("Are the answers to #1 and #2 the same?", "Are the answers to question 1 and question 2 the same?"),
+        ("Do the answers to #1 and #2 rhyme?", "Do the answers to question 1 and question 2 rhyme?"),
         ("Is it number one?", "Is it number one?"),
     ],
 )

@@ -15,11 +15,18 @@ from socratic_distill.reasoning.answers import same_answer
 from socratic_distill.reasoning.arithmetic import evaluate, marks
 from socratic_distill.records import Problem
 
-ROW = {"ID": "own-1", "Body": "Ann has 4 pens and 3 pencils.", "Question": "How many are left if 2 break?", "Type": "Subtraction"}
+ROW = {
+    "ID": "own-1",
+    "Body": "Ann has 4 pens and 3 pencils.",
+    "Question": "How many are left if 2 break?",
+    "Type": "Subtraction",
+}
 
 
 def loaded(path: Path, **fields: object) -> Problem:
-    path.write_text(json.dumps([ROW | {"Equation": "( ( 4.0 + 3.0 ) - 2.0 )", "Answer": 5.0} | fields]), encoding="utf-8")
+    path.write_text(
+        json.dumps([ROW | {"Equation": "( ( 4.0 + 3.0 ) - 2.0 )", "Answer": 5.0} | fields]), encoding="utf-8"
+    )
     (problem,) = load_svamp(str(path), split="train")
     return problem
 
@@ -36,7 +43,7 @@ def test_every_published_row_loads(shared: Path, name: str, steps: dict[int, int
     assert Counter(len(problem.steps) for problem in problems) == steps
     assert Counter(remark for problem in problems for remark in problem.remarks) == remarks
     for problem in problems:
-        assert same_answer(problem.answer, problem.answer, "number") and not problem.answer.endswith(".0")
+        assert same_answer(problem.answer, problem.answer, kind="number") and not problem.answer.endswith(".0")
         if problem.steps:
             assert problem.steps[-1].answer == problem.answer
             assert problem.question.endswith(problem.steps[-1].subquestion)
@@ -128,8 +135,14 @@ def test_an_equations_last_operation_has_its_value(equation: str) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"question": "How many?", "answer": "Two.\n#### 2"}, "Body: is missing; this looks like a gsm8k row: set dataset = 'gsm8k'"),
-        ({"question": "How many?", "answer": 2}, "Body: is missing; this looks like a files row: set dataset = 'files'"),
+        (
+            {"question": "How many?", "answer": "Two.\n#### 2"},
+            "Body: is missing; this looks like a gsm8k row: set dataset = 'gsm8k'",
+        ),
+        (
+            {"question": "How many?", "answer": 2},
+            "Body: is missing; this looks like a files row: set dataset = 'files'",
+        ),
         ({"text": "How many?"}, "Body: is missing"),
         (ROW | {"Equation": "2.0"}, "Answer: is missing"),
         (ROW | {"Equation": "2.0", "Answer": "many"}, "Answer: expected a number, found 'many'"),

@@ -151,6 +151,11 @@ def dialogues(outcomes: dict[str, list[bool]]) -> list[SolvedProblem]:
     return [dialogue(i, right={name: right[i] for name, right in outcomes.items()}) for i in range(200)]
 
 
+@pytest.fixture(scope="module")
+def page(summary: Summary, dialogues: list[SolvedProblem]) -> str:
+    return render_html(summary, dialogues)
+
+
 class Parts(HTMLParser):
     """Collects what a browser would see: tags, ids, links and the text of scripts."""
 
@@ -244,8 +249,7 @@ def test_the_summary_survives_json_and_has_the_promised_keys(summary: Summary) -
     assert {"a", "b", "difference", "interval", "p_value", "p_adjusted"} <= rows["comparisons"][0].keys()
 
 
-def test_the_page_needs_no_network_and_its_ids_are_unique(summary: Summary, dialogues: list[SolvedProblem]) -> None:
-    page = render_html(summary, dialogues)
+def test_the_page_needs_no_network_and_its_ids_are_unique(summary: Summary, page: str) -> None:
     parts = Parts(page)
     assert len(parts.ids) == len(set(parts.ids))
     assert not {"link", "img", "iframe", "object"} & set(parts.tags)
@@ -264,8 +268,8 @@ def test_the_page_needs_no_network_and_its_ids_are_unique(summary: Summary, dial
         assert number in page
 
 
-def test_the_page_is_the_same_each_time(summary: Summary, dialogues: list[SolvedProblem]) -> None:
-    assert render_html(summary, dialogues) == render_html(summary, dialogues)
+def test_the_page_is_the_same_each_time(summary: Summary, dialogues: list[SolvedProblem], page: str) -> None:
+    assert render_html(summary, dialogues) == page
 
 
 def test_hostile_model_text_stays_text(summary: Summary) -> None:
@@ -296,8 +300,7 @@ def test_hostile_names_and_notes_stay_text(summary: Summary) -> None:
     assert "[red]cot" in terminal_text(hostile)
 
 
-def test_only_the_page_s_own_script_may_run(summary: Summary, dialogues: list[SolvedProblem]) -> None:
-    page = render_html(summary, dialogues)
+def test_only_the_page_s_own_script_may_run(page: str) -> None:
     policy = next(value for key, value in Parts(page).attributes if value and value.startswith("default-src"))
     assert "default-src 'none'" in policy and re.search(r"script-src 'sha256-[\w+/]{43}='$", policy)
 

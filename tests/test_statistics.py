@@ -70,7 +70,7 @@ def test_holm_gives_a_table_worked_by_hand() -> None:
     assert holm([]) == []
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_never_lowers_a_p_value_nor_changes_their_order(p_values: list[float]) -> None:
     adjusted = holm(p_values)

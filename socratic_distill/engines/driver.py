@@ -48,6 +48,8 @@ def drive(
         one = opened[key]
         try:
             asks = one.dialogue.send(reply)
+            while asks == ():  # nothing to wait for
+                asks = one.dialogue.send(())
         except StopIteration as stop:
             del opened[key]
             return Finished(key, stop.value, tuple(one.turns))
@@ -72,19 +74,20 @@ def drive(
                 place, _, key = request.partition(":")
                 one = opened[key]
                 one.replies[int(place)] = completion
-                ask = one.asks[int(place)]
-                one.turns.append(
-                    Turn(
-                        student=ask.student,
-                        begun=ask.prompt.begun,
-                        text=completion.text,
-                        finish_reason=completion.finish_reason,
-                        prompt_tokens=completion.prompt_tokens,
-                        tokens=completion.tokens,
-                    )
-                )
                 if len(one.replies) < len(one.asks):
                     continue
                 replies = tuple(one.replies[index] for index in range(len(one.asks)))
+                one.turns += map(_turn, one.asks, replies)
                 if finished := advance(key, replies if one.together else replies[0]):
                     yield finished
+
+
+def _turn(ask: Ask, completion: Completion) -> Turn:
+    return Turn(
+        student=ask.student,
+        begun=ask.prompt.begun,
+        text=completion.text,
+        finish_reason=completion.finish_reason,
+        prompt_tokens=completion.prompt_tokens,
+        tokens=completion.tokens,
+    )

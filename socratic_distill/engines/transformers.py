@@ -87,7 +87,8 @@ class TransformersEngine:
             if not kept:
                 return
             ids = torch.tensor(chosen, device=device).unsqueeze(1)
-            positions = positions[:, -1:] + 1
+            # A row that has ended rides along until the batch is shrunk: past the context there is no position.
+            positions = (positions[:, -1:] + 1).clamp(max=self._student.context - 1)
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
             if len(kept) < len(rows) * COMPACT_SHARE:
                 index = torch.tensor(kept, device=device)

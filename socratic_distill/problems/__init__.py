@@ -48,7 +48,7 @@ DATASETS: dict[str, Dataset] = {
             "gsm8k", load_gsm8k, ("number",), train="openai/gsm8k:socratic@train", test="openai/gsm8k:socratic@test"
         ),
         Dataset("svamp", load_svamp, ("number",), train="ChilleD/SVAMP@train", test="ChilleD/SVAMP@test"),
-        # The only hub copy with decompositions has one split, with the published dev rows in it.
+        # A hub copy that keeps the decompositions; it has no labelled test split, so one is cut from its end.
         Dataset(
             "strategyqa",
             load_strategyqa,

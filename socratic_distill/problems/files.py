@@ -38,7 +38,7 @@ class OwnRow(Record):
     answer_kind: AnswerKind | None = None
     """Default: `boolean` where the answer is true or false, `choice` where there are choices, else `number`."""
     choices: tuple[str, ...] = ()
-    """The options of a `choice`; the answer is one of them or its letter."""
+    """The options of a `choice`; the answer is one of them or its letter, A for the first."""
     facts: tuple[str, ...] = ()
     """What a student may be given besides the question."""
     rationale: str = ""
@@ -90,7 +90,7 @@ def _problem(row: Row, stem: str, split: Split) -> Problem:
         rationale=rationale or "\n".join(step.solution for step in steps if step.solution),
         steps=steps,
         step_count=len(steps) or len(rationale.splitlines()) or None,
-        remarks=("rationale_disagrees",) if value and not same_answer(value, gold, kind) else (),
+        remarks=("rationale_disagrees",) if value and not same_answer(value, gold, kind=kind) else (),
     )
 
 
@@ -111,7 +111,8 @@ def _steps(row: Row, own: OwnRow, gold: str, *, kind: AnswerKind, choices: tuple
         is_last = index == len(own.steps) - 1
         if is_last:
             answer = gold
-            if step.answer is not None and _gold(row, f"{place}.answer", step.answer, kind, choices) != gold:
+            own_answer = gold if step.answer is None else _gold(row, f"{place}.answer", step.answer, kind, choices)
+            if not same_answer(own_answer, gold, kind=kind, choices=choices):
                 raise _wrong(row, f"{place}.answer", f"the last step's answer must be the gold answer, {gold!r}")
         elif step.answer is not None:
             answer = _text(step.answer)
@@ -127,11 +128,13 @@ def _steps(row: Row, own: OwnRow, gold: str, *, kind: AnswerKind, choices: tuple
 
 def _gold(row: Row, field: str, value: Scalar, kind: AnswerKind, choices: tuple[str, ...]) -> str:
     text = _text(value)
-    read = read_answer(text, kind, choices)
-    if read.reason or MARKER in text:
+    # Read as a student's answer after its marker is, so that `5-3` is refused and not taken for -3.
+    read = read_answer(f"{MARKER} {text}", kind, choices=choices)
+    if read.answer is None or MARKER in text:
         reason = read.reason or f"it holds {MARKER}"
         raise _wrong(row, field, f"can't be read as a {kind} ({reason}): {text[:40]!r}")
-    return read.answer
+    # Case and punctuation are not graded, but a student should learn a text as it was written.
+    return text if kind == "text" else read.answer
 
 
 def _kind_of_answer(own: OwnRow) -> AnswerKind:

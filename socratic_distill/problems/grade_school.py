@@ -16,7 +16,7 @@ from socratic_distill.errors import UserError
 from socratic_distill.problems.grade_school_frames import Frame
 from socratic_distill.problems.grade_school_places import PLACES
 from socratic_distill.problems.grade_school_stories import STORIES
-from socratic_distill.problems.grade_school_tales import able, draw_tale, pick
+from socratic_distill.problems.grade_school_tales import able, draw_tale, pick, pick_shape
 from socratic_distill.problems.grade_school_wording import write
 from socratic_distill.records import Problem, Split
 
@@ -100,8 +100,12 @@ def draws(
     while True:
         wanted = lowest + int(rng.random() * (highest - lowest + 1))
         distracted = rng.random() < distractors
-        for _ in range(PATIENCE):
-            tale = draw_tale(rng, pick(rng, able(tuple(frames), wanted)), wanted, distracted)
+        for attempt in range(PATIENCE):
+            # A story whose numbers do not work out is tried again, so that hard ones are as common as easy ones.
+            if attempt % 40 == 0:
+                frame = pick(rng, able(tuple(frames), wanted))
+                shape = pick_shape(rng, frame, wanted)
+            tale = draw_tale(rng, frame, shape=shape, distracted=distracted)
             if tale is None or is_held_out(tale.frame.name, tale.numbers) != held_out:
                 continue
             question, written = write(tale)
@@ -136,6 +140,8 @@ def is_held_out(frame: str, numbers: Sequence[int]) -> bool:
 def _check(steps: tuple[int, int], distractors: float) -> None:
     lowest, highest = steps
     if not 1 <= lowest <= highest <= MOST_STEPS:
-        raise UserError(f"steps {lowest}-{highest} is no range within 1-{MOST_STEPS}; write steps=1-4 or steps=3")
+        raise UserError(
+            f"steps {lowest}-{highest} is no range within 1-{MOST_STEPS}; the form of a spec is {SPEC_FORM}"
+        )
     if not 0 <= distractors <= 1:
-        raise UserError(f"distractors {distractors} is no share; give a number from 0 to 1")
+        raise UserError(f"distractors {distractors} is no share from 0 to 1; the form of a spec is {SPEC_FORM}")

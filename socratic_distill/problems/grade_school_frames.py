@@ -123,7 +123,6 @@ class Details(TypedDict, total=False):
 
     items: tuple[str, ...]
     noun: str
-    ordered: bool
     product: str
     a: Range
     b: Range
@@ -140,6 +139,7 @@ def timed(
     paths: str,
     asides: tuple[Aside, ...],
     money: bool = False,
+    ordered: bool = True,
     **details: Unpack[Details],
 ) -> Frame:
     """Build a frame in which {who} does one thing (`verb`: past, plain form) at several times or places."""
@@ -158,6 +158,7 @@ def timed(
             f"{{who}} {past} {surplus} {{hi}} than {{lo}}.",
         ),
         money=money,
+        ordered=ordered,
         parts=parts,
         paths=_paths(paths),
         asides=asides,

@@ -25,7 +25,7 @@ PLACES: tuple[Frame, ...] = (
 
         goal 30-150: All of these {items} are for a shop that has ordered {k} {items}.
             How many more {items} does the factory have to make? | It has to make {eq} more {items}.
-        over 4-24: They will be made by a rented machine that makes {k} {items} an hour.
+        over 4-24: The missing {items} will be made by a rented machine that makes {k} {items} an hour.
             For how many hours must the rented machine run? | The rented machine must run for {eq} hours.
         times 5-20: It costs ${k} to rent that machine for one hour.
             How much does renting the machine cost? | Renting the machine costs {usd}.
@@ -48,7 +48,7 @@ PLACES: tuple[Frame, ...] = (
             How many people came to the museum? | In all, {eq} people came to the museum.
         times 3-8: The museum sold tickets to all these people for ${k} each.
             How much did all the tickets cost? | All the tickets cost {usd}.
-        rest: The parents' club paid {share} of that, and the school paid the rest.
+        rest: The parents' club paid {share} of the cost of all the tickets, and the school paid the rest.
             How much did the parents' club pay? | The parents' club paid {usd}.
             How much did the school pay? | The school paid {usd}.
 
@@ -102,12 +102,12 @@ PLACES: tuple[Frame, ...] = (
             How many {items} stayed in the pool? | There were {eq} {items} left in the pool.
         goal 50-300: After the leak was mended, the pool still had to be filled up. It holds {k} {items}.
             How many more {items} were needed to fill it? | To fill it, {eq} more {items} were needed.
-        over 5-30: A garden hose delivered them at a rate of {k} {items} a minute.
+        over 5-30: The missing water then came from a garden hose, at {k} {items} a minute.
             How many minutes did the garden hose run? | The garden hose ran for {eq} minutes.
 
         goal 50-300: When it is full, the pool holds {k} {items}.
             How many more {items} are needed to fill it? | To fill it, {eq} more {items} are needed.
-        over 5-30: They come from a garden hose that delivers {k} {items} a minute.
+        over 5-30: The missing water comes from a garden hose, at {k} {items} a minute.
             How many minutes does the garden hose have to run? | The garden hose has to run for {eq} minutes.
         """,
         asides=("4-12: The pool is {k} feet deep.", "20-60: There are {k} chairs around the pool."),
@@ -153,7 +153,7 @@ PLACES: tuple[Frame, ...] = (
         paths="""
         goal 30-240: {Her} teacher wants {him} to practice {k} minutes in all before the concert.
             How many more minutes must {who} practice? | {who} must practice {eq} more minutes.
-        over 2-10: {She} will do this in {k} equally long lessons.
+        over 2-10: {She} will practice the missing minutes in {k} equally long lessons.
             How many minutes long will each lesson be? | Each lesson will be {eq} minutes long.
 
         portion: {Share} of all this time was spent on scales.
@@ -257,12 +257,12 @@ PLACES: tuple[Frame, ...] = (
         rest: {She} had to pay {share} of all the money {she} earned as rent.
             How much was the rent? | The rent was {usd}.
             How much money did {who} have after paying the rent? | After the rent, {who} had {usd}.
-        minus 10-90: {She} then spent ${k} on clothes.
-            How much money was left after that? | After that, {usd} was left.
+        minus 10-90: From the money that was left, {she} spent ${k} on clothes.
+            How much money did {who} have left after buying the clothes? | After that, {who} had {usd} left.
 
         goal 40-300: {She} wants to earn ${k} in all for a used car.
             How much more money does {who} need? | {who} needs {usd} more.
-        over 2-12: {She} will earn the same amount in each of the next {k} weeks to get it.
+        over 2-12: {She} will earn the same amount in each of the next {k} weeks to get the rest of the money.
             How much will {who} have to earn each week? | {who} will have to earn {usd} each week.
         """,
         asides=("16-40: {She} is {k} years old.", "5-25: {Her} bus pass cost ${k}."),
@@ -282,7 +282,7 @@ PLACES: tuple[Frame, ...] = (
         price=(30, 65),
         paths="""
         over 15-40: The car needs one gallon of gas for every {k} miles.
-            How many gallons of gas did the car need for this? | The car needed {eq} gallons of gas.
+            How many gallons of gas did the car need for the drive? | The car needed {eq} gallons of gas.
         times 2-5: Gas cost ${k} a gallon.
             How much did {who} pay for the gas? | {who} paid {usd} for the gas.
         plus 20-90: {She} also paid ${k} for a room at an inn.
@@ -290,7 +290,7 @@ PLACES: tuple[Frame, ...] = (
 
         goal 40-300: The whole route was {k} miles long.
             How many miles were left to drive? | There were {eq} miles left to drive.
-        over 20-60: {She} drove them at {k} miles an hour.
+        over 20-60: {She} drove the rest of the route at an average speed of {k} miles an hour.
             How many hours did {who} need for the miles that were left? | {who} needed {eq} hours for them.
         """,
         asides=("2-15: The car is {k} years old.", "15-60: {She} listened to {k} songs on the way."),

@@ -126,7 +126,7 @@ STORIES: tuple[Frame, ...] = (
 
         times 2-4: Every page took {him} {k} minutes.
             How many minutes did {who} spend reading these pages? | {who} spent {eq} minutes reading.
-        minus 15-60: For {k} of these minutes {she} was on the train, and for the others {she} was at home.
+        minus 15-60: Of this reading time, {k} minutes were on the train, and the rest was at home.
             How many minutes did {who} spend reading at home? | {who} read at home for {eq} minutes.
         """,
         asides=(
@@ -150,7 +150,7 @@ STORIES: tuple[Frame, ...] = (
             How much money did the neighbors pay? | The neighbors paid {usd}.
         plus 20-90: A shop owner gave the shelter another ${k}.
             How much money did the shelter get in all? | The shelter got {usd} in all.
-        rest: The shelter used {share} of this money for medicine and the rest for food.
+        rest: The shelter used {share} of all its new money for medicine and the rest for food.
             How much money did the shelter use for medicine? | The shelter used {usd} for medicine.
             How much money did the shelter use for food? | The shelter used {usd} for food.
 
@@ -228,9 +228,9 @@ STORIES: tuple[Frame, ...] = (
         paths="""
         plus 20-90: A shop in the same street gave the shelter another ${k}.
             How much money did the shelter get in all? | The shelter got {usd} in all.
-        rest: The shelter used {share} of the money to mend its roof.
+        rest: The shelter used {share} of all this money to mend its roof.
             How much money did the roof cost? | The roof cost {usd}.
-            How much money was left after that? | After that, {usd} was left.
+            How much money was left after mending the roof? | After that, {usd} was left.
         over 3-15: All of the money that was left was spent on blankets that cost ${k} each.
             How many blankets did the shelter buy? | The shelter bought {eq} blankets.
 

@@ -68,6 +68,7 @@ class Shape(NamedTuple):
 
 
 def pick(rng: random.Random, pool: Sequence[T]) -> T:
+    """Draw one; cheaper than `rng.choice`, and the same in every version of Python."""
     return pool[int(rng.random() * len(pool))]
 
 
@@ -95,6 +96,11 @@ def _shapes(frame: Frame, steps: int) -> tuple[tuple[Shape, ...], ...]:
             if shapes := tuple(sums):
                 groups.append(shapes)
     return tuple(sorted(groups, key=lambda group: [event.story for event in group[0].path]))
+
+
+def pick_shape(rng: random.Random, frame: Frame, steps: int) -> Shape:
+    """Draw one of the frame's ways to take so many steps; any events are as likely as any others."""
+    return pick(rng, pick(rng, _shapes(frame, steps)))
 
 
 def _sums_of_products(steps: int, path: Path, most_parts: int) -> Iterator[Shape]:
@@ -131,9 +137,8 @@ def _sums(frame: Frame, steps: int, path: Path, most_parts: int) -> Iterator[Sha
             yield Shape((1, *(1,) * (parts - 2), 2), "total", path)
 
 
-def draw_tale(rng: random.Random, frame: Frame, steps: int, distracted: bool) -> Tale | None:
+def draw_tale(rng: random.Random, frame: Frame, *, shape: Shape, distracted: bool) -> Tale | None:
     """Draw a story's numbers; None where they do not work out, and another draw has to."""
-    shape = pick(rng, pick(rng, _shapes(frame, steps)))
     amounts: list[Amount] = []
     numbers: list[int] = []
     for cost in shape.costs:
@@ -267,11 +272,10 @@ def _draw_change(rng: random.Random, event: Event, value: int) -> Change | None:
         share = number * other
         result = value - share if kind == "minus_product" else value + share
     else:
-        number = (
-            pick(rng, PERCENTS[: 6 if event.percent else None])
-            if event.percent or rng.random() < 0.4
-            else pick(rng, (2, 2, 3, 3, 4))
-        )
+        if event.percent:
+            number = pick(rng, PERCENTS[:6])
+        else:
+            number = pick(rng, PERCENTS) if rng.random() < 0.4 else pick(rng, (2, 2, 3, 3, 4))
         part, remainder = divmod(value * number, 100) if number > 4 else divmod(value, number)
         if remainder == 0 and part >= 2:
             share = part

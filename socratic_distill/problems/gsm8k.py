@@ -34,19 +34,19 @@ def _problem(row: Row, problem_id: str, split: Split) -> Problem:
         raise complaint(row, "answer", f"does not end in a line such as '{MARKER} 18'", dataset="gsm8k")
     if MARKER in body:
         raise complaint(row, "answer", f"{MARKER} may stand before the final answer only", dataset="gsm8k")
-    gold = read_answer(gold_text, "number", ())
-    if gold.reason:
+    gold = read_answer(f"{MARKER} {gold_text}", "number").answer
+    if gold is None:
         raise complaint(row, "answer", f"no number after {MARKER}: {one_line(gold_text)[:40]!r}", dataset="gsm8k")
     lines = [line for line in body.split("\n") if line.strip()]
-    socratic = any(SEPARATOR in line for line in lines)
+    socratic = any(SEPARATOR in f"{line} " for line in lines)
     pairs, remarks = _pairs(lines) if socratic else ([("", line) for line in lines], [])
     solutions = [solution for _, solution in pairs]
     answers = [step_answer(solution) for solution in solutions]
-    if not answers or not same_answer(answers[-1], gold.answer, "number"):
+    if not answers or not same_answer(answers[-1], gold, kind="number"):
         remarks.append("rationale_disagrees")
     if socratic and not all(answers):
         remarks.append("step_without_answer")
-    answers[-1:] = [gold.answer]
+    answers[-1:] = [gold]
     steps = tuple(
         Step(subquestion=subquestion, solution=solution, answer=answer)
         for (subquestion, solution), answer in zip(pairs, answers, strict=bool(pairs))
@@ -56,7 +56,7 @@ def _problem(row: Row, problem_id: str, split: Split) -> Problem:
         id=problem_id,
         split=split,
         question=question,
-        answer=gold.answer,
+        answer=gold,
         answer_kind="number",
         rationale="\n".join(solutions),
         steps=steps,
@@ -69,12 +69,12 @@ def _pairs(lines: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     """Part socratic lines into (subquestion, solution); what precedes the first subquestion opens its solution."""
     written = [("", "")]
     for line in lines:
-        left, found, right = f" {line} ".partition(SEPARATOR)
-        if found and left.strip():
+        left, separated, right = f" {line} ".partition(SEPARATOR)
+        if separated and left.strip():
             written.append((one_line(left), one_line(right)))
         else:
             subquestion, solution = written[-1]
-            written[-1] = (subquestion, one_line(f"{solution} {right if found else left}"))
+            written[-1] = (subquestion, one_line(f"{solution} {right if separated else left}"))
     (_, opening), *asked = written
     pairs = [(subquestion, solution) for subquestion, solution in asked if solution]
     if opening and pairs:

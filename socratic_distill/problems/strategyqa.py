@@ -79,7 +79,7 @@ def _answer(row: Row) -> str:
     value = required(row, "answer", dataset="strategyqa")
     if isinstance(value, bool):
         return "yes" if value else "no"
-    gold = read_answer(value, "boolean", ()) if isinstance(value, str) else None
-    if gold is None or gold.reason:
+    gold = read_answer(value, "boolean").answer if isinstance(value, str) else None
+    if gold is None:
         raise complaint(row, "answer", f"expected true or false, found {str(value)[:40]!r}", dataset="strategyqa")
-    return gold.answer
+    return gold

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from socratic_distill.problems.sources import Row, complaint, one_line, required, rows, source_stem, text_field
-from socratic_distill.reasoning.answers import read_answer, same_answer
+from socratic_distill.reasoning.answers import MARKER, read_answer, same_answer
 from socratic_distill.reasoning.arithmetic import evaluate, format_number
 from socratic_distill.records import Problem, Split, Step
 
@@ -91,10 +91,11 @@ def _problem(row: Row, stem: str, split: Split) -> Problem:
         one_line(text_field(row, name, dataset="svamp")) for name in ("Body", "Question", "Equation")
     )
     gold_text = str(required(row, "Answer", dataset="svamp"))
-    gold = read_answer(gold_text, "number", ())
-    if gold.reason:
+    gold = read_answer(f"{MARKER} {gold_text}", "number").answer
+    if gold is None:
         raise complaint(row, "Answer", f"expected a number, found {gold_text[:40]!r}", dataset="svamp")
-    steps, remark = (), ""
+    steps: tuple[Step, ...] = ()
+    remark = ""
     try:
         found = operations(equation)
     except ValueError:
@@ -102,15 +103,15 @@ def _problem(row: Row, stem: str, split: Split) -> Problem:
     else:
         if not found:
             remark = "no_operation"
-        elif not same_answer(format_number(found[-1].value), gold.answer, "number"):
+        elif not same_answer(format_number(found[-1].value), gold, kind="number"):
             remark = "equation_disagrees"
         else:
-            steps = annotation_steps(found, asked, gold=gold.answer)
+            steps = annotation_steps(found, asked, gold=gold)
     return Problem(
         id=f"svamp/{stem}/{row.fields.get('ID') or row.number}",
         split=split,
         question=f"{body} {asked}",
-        answer=gold.answer,
+        answer=gold,
         answer_kind="number",
         rationale="\n".join(step.solution for step in steps),
         steps=steps,

@@ -34,7 +34,7 @@ _RUN_ON = re.compile(
 )
 
 
-def read_answer(text: str, kind: AnswerKind, *, choices: tuple[str, ...] = ()) -> Reading:
+def read_answer(text: str, kind: AnswerKind, choices: tuple[str, ...] = ()) -> Reading:
     """Read the final answer: after the first `####`, else the first "the answer is", else at the end.
 
     After a marker only its line, or its sentence, is read; what cannot be read there is a reason, never a reading of
@@ -60,7 +60,7 @@ def read_answer(text: str, kind: AnswerKind, *, choices: tuple[str, ...] = ()) -
             assert_never(kind)
 
 
-def same_answer(predicted: str, gold: str, *, kind: AnswerKind, choices: tuple[str, ...] = ()) -> bool:
+def same_answer(predicted: str, gold: str, kind: AnswerKind, choices: tuple[str, ...] = ()) -> bool:
     """Grade one answer against another, whichever is which; an unreadable one is never the same.
 
     Numbers are equal as exact rationals, and a decimal equals a fraction (`1/3`) if it is its rounding to at least four

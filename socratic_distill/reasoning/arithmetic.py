@@ -335,8 +335,9 @@ def last_mark_value(text: str) -> str | None:
 
 def corrected(text: str) -> str:
     """Put the right value into the mark that ends a text, if what it states is wrong and the calculator can tell."""
-    mark = next(marks(text[max(0, text.rfind("<<")) :]), None) if text.endswith(">>") else None
-    if mark is None or mark.value is None or mark.right:
+    ending = text[max(0, text.rfind("<<")) :] if text.endswith(">>") else ""
+    mark = next(marks(ending), None)
+    if mark is None or mark.end != len(ending) or mark.value is None or mark.right:
         return text
     return f"{text[: len(text) - len(mark.stated) - 2]}{format_number(mark.value)}>>"
 

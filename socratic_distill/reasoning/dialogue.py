@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from socratic_distill.reasoning.arithmetic import corrected
-from socratic_distill.records import Completion, Example, Prompt, Sampling, Solution
+from socratic_distill.reasoning.arithmetic import corrected, marks
+from socratic_distill.records import Completion, Example, FinishReason, Prompt, Sampling, Solution
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,21 @@ def with_calculator(dialogue: Dialogue, sampling: Sampling) -> Dialogue:
     Generation stops at every `>>`; a wrong value in `<<48/2=25>>` is replaced by the right one and generation goes
     on, so what follows builds on it. `sampling` is that of asks which carry none.
     """
-    marks = changed = 0
+    checked = changed = 0
     reply: Completion | tuple[Completion, ...] | None = None
     while True:
         try:
             asks = dialogue.send(reply)
         except StopIteration as stop:
             solution: Solution = stop.value
-            return solution.model_copy(update={"marks": marks, "marks_changed": changed})
+            return solution.model_copy(update={"marks": checked, "marks_changed": changed})
         several = asks if isinstance(asks, tuple) else (asks,)
         written = [_Written(ask, ask.sampling or sampling) for ask in several]
         while waiting := [one for one in written if one.ended is None]:
             completions = yield tuple(one.ask() for one in waiting)
             for one, completion in zip(waiting, completions, strict=True):
                 one.add(completion)
-        marks += sum(one.marks for one in written)
+        checked += sum(one.checked for one in written)
         changed += sum(one.changed for one in written)
         replies = tuple(one.completion() for one in written)
         reply = replies if isinstance(asks, tuple) else replies[0]
@@ -84,8 +84,8 @@ class _Written:
     def __init__(self, ask: Ask, sampling: Sampling) -> None:
         self._ask, self._sampling = ask, sampling
         self._text, self._tokens, self._prompt_tokens = "", 0, 0
-        self.marks = self.changed = 0
-        self.ended: Completion | None = None
+        self.checked = self.changed = 0
+        self.ended: FinishReason | None = None
 
     def ask(self) -> Ask:
         prompt = Prompt(pieces=self._ask.prompt.pieces, begun=self._ask.prompt.begun + self._text)
@@ -102,16 +102,19 @@ class _Written:
         self._prompt_tokens = self._prompt_tokens or completion.prompt_tokens
         interrupted = completion.finish_reason == "stop_string" and self._text.endswith(">>")
         if interrupted:
-            self.marks += 1
+            self.checked += any(mark.right is not None for mark in marks(self._text[self._text.rfind("<<") :]))
             right = corrected(self._text)
             self.changed += right != self._text
             self._text = right
-        if not interrupted or self._tokens >= self._sampling.max_tokens:
-            self.ended = completion
+        if not interrupted or self._text.endswith(self._sampling.stop):
+            # Resumed where the context is full, an engine takes what was written for too long a prompt.
+            full = completion.finish_reason == "prompt_too_long" and self._text != ""
+            self.ended = "length" if full else completion.finish_reason
+        elif self._tokens >= self._sampling.max_tokens:
+            self.ended = "length"
 
     def completion(self) -> Completion:
         assert self.ended is not None
-        reason = self.ended.finish_reason
-        if reason == "stop_string" and self._text.endswith(">>"):
-            reason = "length"
-        return Completion(text=self._text, finish_reason=reason, prompt_tokens=self._prompt_tokens, tokens=self._tokens)
+        return Completion(
+            text=self._text, finish_reason=self.ended, prompt_tokens=self._prompt_tokens, tokens=self._tokens
+        )

@@ -21,8 +21,8 @@ from socratic_distill.reasoning.prompts import (
 )
 from socratic_distill.records import Annotation, Completion, Problem, Prompt, Solution, Step
 
-MAX_STEPS = 12
-"""Steps after which a dialogue is given up as `too_many_steps`; the longest gold reasoning at hand has nine."""
+MAX_STEPS = 16
+"""Steps after which a dialogue is given up as `too_many_steps`; the longest gold reasoning at hand has eleven."""
 
 Facts = Literal["none", "gold"]
 
@@ -54,20 +54,21 @@ def socratic_iterative(problem: Problem) -> Dialogue:
     pieces: tuple[str, ...] = (problem_piece(problem),)
     steps: list[Step] = []
     text = ""
-    while len(steps) < MAX_STEPS:
+    while True:
         asked: Completion = yield Ask("decomposer", Prompt(pieces=pieces))
         subquestion = asked.text.strip()
         if reason := _unfinished("decomposer", asked):
             return Solution(text="", steps=tuple(steps), unfinished=reason)
         if subquestion == DONE:
             return Solution(text=text, steps=tuple(steps), unfinished="" if steps else "no_steps")
+        if len(steps) == MAX_STEPS:
+            return Solution(text="", steps=tuple(steps), unfinished="too_many_steps")
         solved: Completion = yield Ask("solver", Prompt(pieces=(*pieces, subquestion)))
         text = solved.text.strip()
         steps.append(parse_step(subquestion, text))
         if reason := _unfinished("solver", solved):
             return Solution(text="", steps=tuple(steps), unfinished=reason)
         pieces = (*pieces, subquestion, text)
-    return Solution(text="", steps=tuple(steps), unfinished="too_many_steps")
 
 
 def socratic_planned(problem: Problem) -> Dialogue:

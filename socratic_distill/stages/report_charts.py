@@ -82,13 +82,13 @@ def accuracy_chart(summary: Summary, *, width: int) -> str:
             at_right = axes.get_yaxis_transform()
             axes.text(1.02, row, f"{100 * accuracy:.1f}", transform=at_right, va="center", fontweight="bold")
             if narrow:
-                axes.text(0, row - 0.3, name, va="bottom", bbox={"facecolor": PAPER, "linewidth": 0, "pad": 1})
+                axes.text(0, row - 0.2, name, va="bottom", bbox={"facecolor": PAPER, "linewidth": 0, "pad": 1})
         if constant.problems:
             axes.axvline(100 * constant.accuracy, color=MUTED, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
         axes.set_xlim(0, _top([high for _, _, (_, high), _ in rows]))
         axes.set_ylim(len(rows) - 0.5, -0.9 if narrow else -0.5)
         axes.set_yticks(range(len(rows)), [""] * len(rows) if narrow else [name for name, *_ in rows])
-        axes.tick_params(axis="y", labelcolor=INK, length=0)
+        axes.tick_params(axis="y", labelcolor=INK, length=0, pad=10)
         axes.grid(axis="y", visible=False)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("Problems solved (%), Wilson 95 % interval")

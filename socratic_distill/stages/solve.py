@@ -12,13 +12,14 @@ from socratic_distill.engines import Engine
 from socratic_distill.engines.driver import drive
 from socratic_distill.engines.transformers import TransformersEngine
 from socratic_distill.errors import UserError
+from socratic_distill.machine import compute_dtype, keep_freed_memory
 from socratic_distill.reasoning.dialogue import Dialogue, with_calculator
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
 from socratic_distill.reasoning.strategies import Facts, Strategy, named_strategy, shown
 from socratic_distill.recipe import Solve
 from socratic_distill.records import Problem, Sampling, SolutionRow
 from socratic_distill.run import NotMade, Run, Target
-from socratic_distill.students import base_fingerprint, compute_dtype, load_base, load_student, ready
+from socratic_distill.students import base_fingerprint, load_base, load_student, ready
 
 # The window changes the order of work alone; at bf16 also rounding, as the documentation says.
 _WITHOUT_EFFECT = {"window", "trained"}
@@ -145,6 +146,7 @@ def _engine(run: Run, student: str, solve: Solve, engines: dict[tuple[str, str],
 
 
 def _transformers_engine(run: Run, student: str, solve: Solve) -> Engine:
+    keep_freed_memory()
     if solve.trained:
         loaded = load_student(run.path(f"students/{student}"), dtype=_dtype(solve))
     else:

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from socratic_distill.artifacts import fingerprint, fingerprint_records
 from socratic_distill.errors import UserError
+from socratic_distill.machine import compute_dtype
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
 from socratic_distill.reasoning.strategies import STRATEGIES, Strategy, named_strategy
 from socratic_distill.recipe import Recipe, Train
@@ -19,7 +20,6 @@ from socratic_distill.run import Run, Target, by_problem
 from socratic_distill.students import (
     Encoder,
     base_fingerprint,
-    compute_dtype,
     load_base,
     make_scratch,
     save_student,

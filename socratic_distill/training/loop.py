@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from socratic_distill.artifacts import appending, write_rows
 from socratic_distill.errors import UserError
+from socratic_distill.machine import keep_freed_memory
 from socratic_distill.recipe import Train
 from socratic_distill.records import Record
 from socratic_distill.run import Progress
@@ -51,6 +52,7 @@ def train(
     The loss of a step is the sum over its targets divided by their number, whatever the micro-batches or processes.
     Goes on from a checkpoint in `folder` with the same fingerprint. Raises UserError where the loss is not finite.
     """
+    keep_freed_memory()
     accelerator = Accelerator()
     rank, processes = accelerator.process_index, accelerator.num_processes
     model.to(accelerator.device)  # type: ignore[arg-type]  # transformers types `to` as a decorated function
@@ -88,12 +90,13 @@ def train(
             for part in micro_batches(batch[rank::processes], lengths, tokens=settings.micro_batch_tokens):
                 part_loss = loss_sum([lessons[number] for number in part]) / targets
                 part_loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                weights.collect()
                 loss += part_loss.detach()
             if processes > 1:
                 loss = accelerator.reduce(loss, "sum")
-                for weight in weights.weights.values():
-                    gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
-                    weight.grad = accelerator.reduce(gradient, "sum")
+                for master in weights.masters.values():
+                    gradient = torch.zeros_like(master) if master.grad is None else master.grad
+                    master.grad = accelerator.reduce(gradient, "sum")
             if not math.isfinite(float(loss)):
                 raise UserError(f"{name}: the loss is {float(loss)} at step {step + 1}; lower train.learning_rate")
             rate = learning_rate_at(step, total=total, peak=settings.learning_rate, warmup=settings.warmup)

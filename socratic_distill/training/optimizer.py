@@ -28,13 +28,21 @@ class MasterWeights:
             [group for group in groups if group["params"]], lr=learning_rate, betas=BETAS, fused=fused
         )
 
-    def step(self, *, learning_rate: float, clip: float) -> float:
-        """Clip the gradients to a norm, take a step, clear them, and return their norm before clipping."""
+    @torch.no_grad()
+    def collect(self) -> None:
+        """Add the gradients of a micro-batch to the masters', so that they are summed in fp32, and clear them."""
         for name, weight in self.weights.items():
             master = self.masters[name]
-            if weight.grad is not None and master is not weight:
+            if weight.grad is None or master is weight:
+                continue
+            if master.grad is None:
                 master.grad = weight.grad.to(master.dtype)
-                weight.grad = None
+            else:
+                master.grad += weight.grad
+            weight.grad = None
+
+    def step(self, *, learning_rate: float, clip: float) -> float:
+        """Clip the collected gradients to a norm, take a step, clear them, and return their norm before clipping."""
         norm = torch.nn.utils.clip_grad_norm_(list(self.masters.values()), clip)
         for group in self.adamw.param_groups:
             group["lr"] = learning_rate

@@ -1,12 +1,6 @@
-"""What the machine offers a model: where it runs, in what it computes, and how it keeps its memory."""
-
-import ctypes
-import functools
-import sys
+"""What the machine offers a model: where it runs and in what it computes."""
 
 import torch
-
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
 
 
 def compute_dtype() -> torch.dtype:
@@ -22,20 +16,3 @@ def compute_dtype() -> torch.dtype:
 def device() -> torch.device:
     """Return the accelerator if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let glibc keep what torch frees for its next tensors, in place of giving it back to the system page by page.
-
-    Fresh pages for the large temporaries of every step cost up to a quarter of a training on a CPU.
-    """
-    if sys.platform != "linux":
-        return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:  # another C library
-        return
-    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-    mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
-    mallopt(_M_TOP_PAD, 64 << 20)

@@ -11,7 +11,7 @@ from typing import Literal
 from socratic_distill.artifacts import changes, manifest_path, read_manifest, write_manifest, write_whole
 from socratic_distill.errors import UserError
 from socratic_distill.recipe import Recipe, dump_recipe
-from socratic_distill.run import NotMade, Progress, Run, Target
+from socratic_distill.run import QUIET, NotMade, Progress, Run, Target
 
 STAGES = ("load", "annotate", "verify", "train", "solve", "evaluate", "report")
 """The stages in order; each is a module of `stages` whose `targets` offers what it can make."""
@@ -19,9 +19,11 @@ STAGES = ("load", "annotate", "verify", "train", "solve", "evaluate", "report")
 State = Literal["done", "changed", "begun", "missing"]
 
 
-def open_run(recipe: Recipe, *, runs: Path, progress: Progress) -> Run:
-    """Name the folder of a recipe's run."""
-    return Run(recipe, runs / recipe.name, progress)
+def run_recipe(recipe: Recipe, *, runs: Path | str = "runs", progress: Progress = QUIET) -> Run:
+    """Do all stages of a recipe in order, skipping what is done, and return the run."""
+    run = Run(recipe, Path(runs) / recipe.name, progress)
+    run_stages(run, STAGES)
+    return run
 
 
 def state_of(run: Run, target: Target) -> tuple[State, list[str]]:

@@ -1,7 +1,7 @@
 """A run: one recipe's folder, the interface between stages. A stage offers targets; only the pipeline makes them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,24 @@ class Progress(Protocol):
 
     def track(self, text: str, total: float, *, done: float = 0) -> AbstractContextManager[Track]:
         """Show a piece of work of `total` steps, of which `done` were done before."""
+
+
+class _Quiet:
+    """Tells nobody anything."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+    @contextmanager
+    def track(self, text: str, total: float, *, done: float = 0) -> Iterator[Track]:
+        """Show nothing."""
+        yield self
+
+    def advance(self, steps: float = 1, status: str = "") -> None:
+        """Count nothing."""
+
+
+QUIET: Progress = _Quiet()
 
 
 class NotMade(Exception):

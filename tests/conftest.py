@@ -1,17 +1,23 @@
 """Fixtures that more than one test module needs."""
 
+import contextlib
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from socratic_distill.records import Problem
     from socratic_distill.students import LoadedStudent
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -36,6 +42,13 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="module")
+def single_thread() -> Iterator[None]:
+    """Run a module's tiny models on one thread."""
+    with one_thread():
+        yield
+
+
 @pytest.fixture(scope="session")
 def known() -> dict[str, str]:
     """Prompts, and the one text that every tiny student writes for each."""
@@ -43,8 +56,62 @@ def known() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def two_problems() -> "list[Problem]":
+    """Problems of our own: a number with three steps, and yes or no with facts."""
+    from socratic_distill.records import Problem, Step
+
+    orchard = (
+        Step(
+            subquestion="How many crates does Nora fill?",
+            solution="Nora fills 84/12 = <<84/12=7>>7 crates.",
+            answer="7",
+        ),
+        Step(
+            subquestion="How much do the crates sell for?",
+            solution="They sell for 7*$15 = $<<7*15=105>>105.",
+            answer="105",
+        ),
+        Step(
+            subquestion="How much is left after the van is paid?",
+            solution="After the van, $105-$28.50 = $<<105-28.5=76.5>>76.50 is left.",
+            answer="76.5",
+        ),
+    )
+    penguins = (
+        Step(subquestion="Where do emperor penguins breed?", solution="Emperor penguins breed in Antarctica."),
+        Step(subquestion="Do polar bears live in answer 1?", solution="", answer="no"),
+    )
+    return [
+        Problem(
+            id="orchard",
+            split="train",
+            question=(
+                "Nora picks 84 kg of pears and packs them in crates of 12 kg. Each crate sells for $15, and the van"
+                " costs her $28.50. How much money is left?"
+            ),
+            answer="76.5",
+            answer_kind="number",
+            rationale="\n".join(step.solution for step in orchard),
+            steps=orchard,
+            step_count=3,
+        ),
+        Problem(
+            id="penguins",
+            split="train",
+            question="Could a polar bear hunt a wild emperor penguin?",
+            answer="no",
+            answer_kind="boolean",
+            facts=("Emperor penguins breed in Antarctica.",),
+            rationale="Emperor penguins breed in Antarctica.",
+            steps=penguins,
+            step_count=2,
+        ),
+    ]
+
+
+@pytest.fixture(scope="session")
 def tiny_tokenizer() -> Callable[[TokenizerKind], "PreTrainedTokenizerBase"]:
-    """Makes tokenizers of the kinds there are: a scratch student's, GPT-2's without a pad token, Llama's with a start."""
+    """Makes tokenizers: a scratch student's, one like GPT-2's without a pad token, one like Llama's with a start."""
     return functools.cache(_tokenizer)
 
 
@@ -59,6 +126,17 @@ def tiny_student(
         "llama_sentencepiece": "sentencepiece",
     }
     return functools.cache(lambda kind: _student(kind, tiny_tokenizer(kinds[kind])))
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: with more, tiny models wait for their threads, and long where others work."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def _tokenizer(kind: TokenizerKind) -> "PreTrainedTokenizerBase":
@@ -86,7 +164,7 @@ def _tokenizer(kind: TokenizerKind) -> "PreTrainedTokenizerBase":
         return PreTrainedTokenizerFast(
             tokenizer_object=learned, bos_token="<|endoftext|>", eos_token="<|endoftext|>", unk_token="<|endoftext|>"
         )
-    spaces = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=False)
+    spaces = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=True)
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = pre_tokenizers.Sequence([spaces, pre_tokenizers.Digits(individual_digits=True)])
     learned.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=150, show_progress=False))
@@ -133,6 +211,7 @@ def _student(kind: StudentKind, tokenizer: "PreTrainedTokenizerBase") -> "Loaded
         vocab_size=len(tokenizer),
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
+        tie_word_embeddings=False,  # tied and untrained, a model repeats what it reads
         **sizes,
     )
     encoder = Encoder(tokenizer)
@@ -145,11 +224,11 @@ def _student(kind: StudentKind, tokenizer: "PreTrainedTokenizerBase") -> "Loaded
     labels = torch.full_like(ids, ignored)
     for place, sequence in enumerate(sequences):
         labels[place, sequence.targets] = ids[place, sequence.targets]
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
-        for _ in range(400):
+        optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+        for _ in range(300):
             loss = model(input_ids=ids, labels=labels).loss
             if loss.item() < 0.01:
                 break

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from socratic_distill.records import Solution, Step, Turn
-from socratic_distill.stages.report_charts import accuracy_chart, steps_chart, training_chart
-from socratic_distill.stages.report_page import (
+from socratic_distill.reporting.charts import accuracy_chart, steps_chart, training_chart
+from socratic_distill.reporting.page import (
     SolvedBy,
     SolvedProblem,
     magnitude,
@@ -21,7 +21,7 @@ from socratic_distill.stages.report_page import (
     render_markdown,
     terminal_table,
 )
-from socratic_distill.stages.summary import (
+from socratic_distill.reporting.summary import (
     AnnotationCounts,
     Constant,
     ProblemCounts,

@@ -102,15 +102,15 @@ def _command(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from socratic_distill.app.progress import ConsoleProgress
-    from socratic_distill.pipeline import STAGES, open_run, run_stages
+    from socratic_distill.pipeline import STAGES, run_stages
     from socratic_distill.recipe import load_recipe
+    from socratic_distill.run import Run
 
     limits = [] if options.limit is None else [f"problems.{split}_limit={options.limit}" for split in ("train", "test")]
     recipe = load_recipe(options.recipe, [*options.set, *limits])
     console = Console()
-    run = open_run(
-        recipe, runs=options.runs or _runs_folder(Path(options.recipe), recipe.name), progress=ConsoleProgress(console)
-    )
+    runs = options.runs or _runs_folder(Path(options.recipe), recipe.name)
+    run = Run(recipe, runs / recipe.name, ConsoleProgress(console))
     if options.command == "status":
         _print_status(run, console)
         return
@@ -139,8 +139,8 @@ def _print_status(run: "Run", console: "Console") -> None:
 
 def _print_summary(run: "Run", console: "Console") -> None:
     from socratic_distill.stages.report import read_summary
-    from socratic_distill.stages.report_page import terminal_table
-    from socratic_distill.stages.summary import verdict
+    from socratic_distill.reporting.page import terminal_table
+    from socratic_distill.reporting.summary import verdict
 
     summary = read_summary(run)
     console.print(terminal_table(summary))

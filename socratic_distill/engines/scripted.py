@@ -1,5 +1,6 @@
 """An engine that answers from a script: for tests, demonstrations, and dialogues that need no model."""
 
+import re
 from collections.abc import Callable
 
 from socratic_distill.records import Completion, Prompt, Sampling
@@ -33,10 +34,11 @@ class ScriptedEngine:
             return Completion(text="", finish_reason="prompt_too_long", prompt_tokens=read, tokens=0)
         text = self._script(prompt)
         met = [text.find(stop) + len(stop) for stop in sampling.stop if stop in text]
-        words = text[: min(met)].split() if met else text.split()
-        if len(words) + (not met) > sampling.max_tokens:
-            cut = " ".join(words[: sampling.max_tokens])
+        text = text[: min(met)] if met else text
+        ends = [word.end() for word in re.finditer(r"\S+", text)]
+        if len(ends) + (not met) > sampling.max_tokens:
+            cut = text[: ends[sampling.max_tokens - 1]]
             return Completion(text=cut, finish_reason="length", prompt_tokens=read, tokens=sampling.max_tokens)
         if met:
-            return Completion(text=text[: min(met)], finish_reason="stop_string", prompt_tokens=read, tokens=len(words))
-        return Completion(text=text, finish_reason="end", prompt_tokens=read, tokens=len(words) + 1)
+            return Completion(text=text, finish_reason="stop_string", prompt_tokens=read, tokens=len(ends))
+        return Completion(text=text, finish_reason="end", prompt_tokens=read, tokens=len(ends) + 1)

@@ -14,7 +14,7 @@ from socratic_distill.records import Completion, FinishReason, Prompt, Sampling
 from socratic_distill.students import LoadedStudent
 
 COMPACT_SHARE = 0.75
-"""Rows still writing, as a share of the batch, below which the batch is shrunk to them: copying its cache costs a step."""
+"""Rows still writing, as a share of the batch, below which it is shrunk to them: copying its cache costs a step."""
 
 
 @dataclass

@@ -50,7 +50,7 @@ def format_dialogue(steps: tuple[Step, ...], answer: str) -> str:
 
 
 def parse_dialogue(text: str) -> tuple[tuple[str, str], ...]:
-    """Read (subquestion, solution) pairs from a text of `format_dialogue`; lines without a separator are passed over."""
+    """Read (subquestion, solution) pairs from a text of `format_dialogue`; lines without a separator are left out."""
     body, _, _ = text.partition(MARKER)
     parted = (line.partition(SEPARATOR) for line in body.splitlines())
     return tuple((subquestion.strip(), solution.strip()) for subquestion, found, solution in parted if found)

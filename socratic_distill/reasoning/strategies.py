@@ -111,8 +111,12 @@ class Strategy:
     """What each student should write for an annotation, in turn; None where the annotation can't teach it."""
 
 
-def _socratic(annotation: Annotation, texts: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]] | None:
-    return texts if annotation.steps else None
+def _stepwise(annotation: Annotation, texts: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]] | None:
+    return texts if 0 < len(annotation.steps) <= MAX_STEPS else None
+
+
+def _unified_texts(annotation: Annotation) -> Mapping[str, Sequence[str]] | None:
+    return {"unified": [format_dialogue(annotation.steps, annotation.answer)]} if annotation.steps else None
 
 
 def _cot_texts(annotation: Annotation) -> Mapping[str, Sequence[str]] | None:
@@ -134,19 +138,12 @@ STRATEGIES: dict[str, Strategy] = {
             lambda annotation: {"answer_only": [format_answer(annotation.answer)]},
         ),
         Strategy("cot", ("cot",), cot, _cot_texts),
-        Strategy(
-            "socratic_unified",
-            ("unified",),
-            socratic_unified,
-            lambda annotation: _socratic(
-                annotation, {"unified": [format_dialogue(annotation.steps, annotation.answer)]}
-            ),
-        ),
+        Strategy("socratic_unified", ("unified",), socratic_unified, _unified_texts),
         Strategy(
             "socratic_iterative",
             ("decomposer", "solver"),
             socratic_iterative,
-            lambda annotation: _socratic(
+            lambda annotation: _stepwise(
                 annotation,
                 {
                     "decomposer": [*(step.subquestion for step in annotation.steps), DONE],
@@ -158,7 +155,7 @@ STRATEGIES: dict[str, Strategy] = {
             "socratic_planned",
             ("planner", "solver"),
             socratic_planned,
-            lambda annotation: _socratic(
+            lambda annotation: _stepwise(
                 annotation, {"planner": [format_plan(annotation.steps)], "solver": _solver_texts(annotation)}
             ),
         ),
@@ -181,6 +178,6 @@ def named_strategy(name: str) -> Strategy:
 
 
 def shown(problem: Problem, facts: Facts) -> Problem:
-    """Take from a problem all that a student may not see: the gold answer, the gold reasoning, and the facts unless asked."""
+    """Take from a problem what a student may not see: the gold answer and reasoning, and the facts unless asked."""
     hidden = {"answer": "", "rationale": "", "steps": (), "step_count": None, "remarks": ()}
     return problem.model_copy(update=hidden if facts == "gold" else {**hidden, "facts": ()})

@@ -20,7 +20,7 @@ from socratic_distill.reasoning.answers import EXTRACTOR, MARKER, read_answer, s
 from socratic_distill.reasoning.strategies import named_strategy
 from socratic_distill.records import Problem, Score, Solution, SolutionRow
 from socratic_distill.run import NotMade, Run, Target
-from socratic_distill.stages.summary import (
+from socratic_distill.reporting.summary import (
     AnnotationCounts,
     Constant,
     ProblemCounts,

@@ -12,7 +12,7 @@ from socratic_distill.engines import Engine
 from socratic_distill.engines.driver import drive
 from socratic_distill.engines.transformers import TransformersEngine
 from socratic_distill.errors import UserError
-from socratic_distill.machine import compute_dtype, keep_freed_memory
+from socratic_distill.machine import compute_dtype
 from socratic_distill.reasoning.dialogue import Dialogue, with_calculator
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
 from socratic_distill.reasoning.strategies import Facts, Strategy, named_strategy, shown
@@ -146,7 +146,6 @@ def _engine(run: Run, student: str, solve: Solve, engines: dict[tuple[str, str],
 
 
 def _transformers_engine(run: Run, student: str, solve: Solve) -> Engine:
-    keep_freed_memory()
     if solve.trained:
         loaded = load_student(run.path(f"students/{student}"), dtype=_dtype(solve))
     else:

@@ -1,5 +1,6 @@
 """`socratic train`: every student that the recipe's solves need, each trained once and shared by the strategies."""
 
+import gc
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -168,13 +169,16 @@ def _make(run: Run, student: str, learned: Mapping[str, Sequence[Lesson]], ident
     run.progress.say(
         f"trained {student}: {len(fitting['train'])} sequences, {trained.steps} steps, {trained.seconds:,.0f} s{loss}"
     )
+    dtype = str(model.dtype).removeprefix("torch.")
+    del model, adapted
+    gc.collect()  # an optimizer is a cycle that holds gigabytes: it must go before the next student comes
     return {
         "student": student,
         "trained": trained.model_dump(mode="json"),
         "sequences": {split: len(rows) for split, rows in fitting.items()},
         "too_long": too_long,
         "parameters": base_parameters,
-        "dtype": str(model.dtype).removeprefix("torch."),
+        "dtype": dtype,
         "weights": weights_fingerprint(folder),
     }
 

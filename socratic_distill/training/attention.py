@@ -21,11 +21,17 @@ def causal_blocks(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Attend causally. query: (rows, heads, length, width); key, value: (rows, key heads, length, width)."""
+    """Attend causally. query: (rows, heads, length, width); key, value: (rows, key heads, length, width).
+
+    Refuses what it does not compute, a window or capped scores, with an AssertionError.
+    """
     assert attention_mask is None, "rows are padded on the right and need no mask"
     rows, heads, length, width = query.shape
+    assert softcap is None and (sliding_window is None or length <= sliding_window)
     key_heads = key.shape[1]
     group = heads // key_heads  # the query heads of one key head are folded into the rows of one product
     scale = width**-0.5 if scaling is None else scaling

@@ -11,7 +11,6 @@ from transformers import PreTrainedModel
 
 from socratic_distill.artifacts import appending, write_rows
 from socratic_distill.errors import UserError
-from socratic_distill.machine import keep_freed_memory
 from socratic_distill.recipe import Train
 from socratic_distill.records import Record
 from socratic_distill.run import Progress
@@ -52,7 +51,6 @@ def train(
     The loss of a step is the sum over its targets divided by their number, whatever the micro-batches or processes.
     Goes on from a checkpoint in `folder` with the same fingerprint. Raises UserError where the loss is not finite.
     """
-    keep_freed_memory()
     accelerator = Accelerator()
     rank, processes = accelerator.process_index, accelerator.num_processes
     model.to(accelerator.device)  # type: ignore[arg-type]  # transformers types `to` as a decorated function
@@ -97,10 +95,10 @@ def train(
                 for master in weights.masters.values():
                     gradient = torch.zeros_like(master) if master.grad is None else master.grad
                     master.grad = accelerator.reduce(gradient, "sum")
-            if not math.isfinite(float(loss)):
-                raise UserError(f"{name}: the loss is {float(loss)} at step {step + 1}; lower train.learning_rate")
             rate = learning_rate_at(step, total=total, peak=settings.learning_rate, warmup=settings.warmup)
             norm = weights.step(learning_rate=rate, clip=settings.clip)
+            _check_finite(name, "loss", float(loss), step)
+            _check_finite(name, "gradient's norm", norm, step)
             position = position.model_copy(update={"step": step + 1})
             tokens = sum(lengths[number] for number in batch)
             elapsed = time.monotonic() - step_started
@@ -120,6 +118,7 @@ def train(
             if place == steps_per_epoch - 1 and validation:
                 model.eval()
                 validated = mean_loss(loss_sum, validation, tokens=settings.micro_batch_tokens)
+                _check_finite(name, "validation loss", validated, step)
                 if accelerator.is_main_process:
                     log.append(LogLine(step=step + 1, epoch=epoch + 1, loss=validated, validation=True))
                 if position.best_loss is None or validated < position.best_loss:
@@ -142,6 +141,11 @@ def train(
         best_loss=position.best_loss,
         seconds=round(position.seconds, 1),
     )
+
+
+def _check_finite(name: str, what: str, value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise UserError(f"{name}: the {what} is {value} at step {step + 1}; lower train.learning_rate")
 
 
 @torch.no_grad()

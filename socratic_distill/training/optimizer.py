@@ -30,16 +30,18 @@ class MasterWeights:
 
     @torch.no_grad()
     def collect(self) -> None:
-        """Add the gradients of a micro-batch to the masters', so that they are summed in fp32, and clear them."""
+        """Add the gradients of a micro-batch to the masters', so that they are summed in fp32, and clear them.
+
+        Gradients are cleared in place: buffers of this size that come and go would leave holes in the heap.
+        """
         for name, weight in self.weights.items():
             master = self.masters[name]
             if weight.grad is None or master is weight:
                 continue
             if master.grad is None:
-                master.grad = weight.grad.to(master.dtype)
-            else:
-                master.grad += weight.grad
-            weight.grad = None
+                master.grad = torch.zeros_like(master)
+            master.grad += weight.grad
+            weight.grad.zero_()
 
     def step(self, *, learning_rate: float, clip: float) -> float:
         """Clip the collected gradients to a norm, take a step, clear them, and return their norm before clipping."""
@@ -47,7 +49,7 @@ class MasterWeights:
         for group in self.adamw.param_groups:
             group["lr"] = learning_rate
         self.adamw.step()
-        self.adamw.zero_grad(set_to_none=True)
+        self.adamw.zero_grad(set_to_none=False)
         self._copy_down()
         return float(norm)
 

@@ -14,7 +14,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from socratic_distill.stages.summary import StepAccuracy, Summary, by_accuracy
+from socratic_distill.reporting.summary import StepAccuracy, Summary, by_accuracy
 
 FEWEST_PROBLEMS = 5
 """A step count with fewer test problems is not drawn."""

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from socratic_distill.records import Record, Solution, Step, Turn
-from socratic_distill.stages.summary import Summary, by_accuracy, counted, p_words, percent, verdict
+from socratic_distill.reporting.summary import Summary, by_accuracy, counted, p_words, percent, verdict
 
 MOST_PROBLEMS = 300
 WIDE, NARROW = 720, 340
@@ -48,15 +48,15 @@ class SolvedProblem(Record):
 def render_html(summary: Summary, dialogues: Sequence[SolvedProblem]) -> str:
     """Render the report as one self-contained page; of the dialogues, the first 300 can be read in it."""
     # Matplotlib is slow to import, and only this function draws.
-    from socratic_distill.stages import report_charts
+    from socratic_distill.reporting.charts import FEWEST_PROBLEMS, accuracy_chart, steps_chart, training_chart
 
     embedded = dialogues[:MOST_PROBLEMS]
     charts = {
         name: [Markup(draw(summary, width=width)) for width in (WIDE, NARROW)]  # our own SVG, its text escaped
         for name, draw in {
-            "accuracy": report_charts.accuracy_chart,
-            "steps": report_charts.steps_chart,
-            "training": report_charts.training_chart,
+            "accuracy": accuracy_chart,
+            "steps": steps_chart,
+            "training": training_chart,
         }.items()
     }
     pages = _pages()
@@ -64,7 +64,7 @@ def render_html(summary: Summary, dialogues: Sequence[SolvedProblem]) -> str:
     return pages.get_template("report.html.jinja").render(
         **_shown(summary),
         charts=charts,
-        fewest_problems=report_charts.FEWEST_PROBLEMS,
+        fewest_problems=FEWEST_PROBLEMS,
         dialogues={"solves": list(by_accuracy(summary)), "problems": [row.model_dump(mode="json") for row in embedded]},
         embedded=len(embedded),
         solved=len(dialogues),

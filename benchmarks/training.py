@@ -2,7 +2,7 @@
 
     python benchmarks/training.py --json FILE
 
-(a) ours; (b) TRL's SFTTrainer with one prompt/completion pair per step; (c) TRL's SFTTrainer given our merged sequences.
+(a) ours; (b) TRL's SFTTrainer, one prompt/completion pair per step; (c) TRL's SFTTrainer on our merged sequences.
 The student is the solver. Rounds alternate; each run is a process of its own; medians are reported. TRL gets an
 environment of its own, and its best batch size by a scouting run on fewer problems.
 """

@@ -41,9 +41,7 @@ def main() -> None:
         progress=QUIET,
         name="solver",
     )
-    seconds = [
-        sum(line.seconds for line in read_log(folder) if line.epoch == epoch + 1) for epoch in range(1, EPOCHS)
-    ]
+    seconds = [sum(line.seconds for line in read_log(folder) if line.epoch == epoch + 1) for epoch in range(1, EPOCHS)]
     speed = len(sequences) / statistics.median(seconds)
     peak_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     flops, words = work_of(model, sequences)
@@ -103,7 +101,7 @@ def profile(model: PreTrainedModel, sequences: list[TokenSequence], settings: Tr
     activities: Any = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities) as profiler:
         for part in micro_batches(range(len(sequences)), lengths, tokens=settings.micro_batch_tokens):
-            loss_sum([sequences[number] for number in part]).backward()  # type: ignore[no-untyped-call]
+            loss_sum([sequences[number] for number in part]).backward()
     table: str = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=48)
     return table
 

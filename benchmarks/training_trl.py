@@ -4,23 +4,24 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 
-class Clock(TrainerCallback):
+class Clock(TrainerCallback):  # type: ignore[misc]  # untyped where TRL is absent
     """Notes when each step ends."""
 
-    def __init__(self):
-        self.times = []
+    def __init__(self) -> None:
+        self.times: list[float] = []
 
-    def on_step_end(self, *_, **__):
+    def on_step_end(self, *_: Any, **__: Any) -> None:
         self.times.append(time.perf_counter())
 
 
-def main():
+def main() -> None:
     """Train one epoch and leave problems per second, the first step left out as a warm-up."""
     work, kind, batch, problems = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     rows = json.loads((work / "problems.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Distil step-by-step reasoning into small models: a decomposer that asks, a solver that answers, and honest statistics.
+"""Distil step-by-step reasoning into small models: a decomposer that asks, a solver that answers, honest statistics.
 
 The names below are the library; each is imported when it is first used, so that nothing heavy comes uncalled.
 """

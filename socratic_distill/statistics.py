@@ -77,9 +77,7 @@ def paired_interval(a: Sequence[bool], b: Sequence[bool], *, seed: int = 0, resa
     return float(interval.low), float(interval.high)
 
 
-def compare_all(
-    outcomes: Mapping[str, Sequence[bool]], *, seed: int = 0, resamples: int = 10_000
-) -> list[Comparison]:
+def compare_all(outcomes: Mapping[str, Sequence[bool]], *, seed: int = 0, resamples: int = 10_000) -> list[Comparison]:
     """Compare every pair of solves in the mapping's order; the Holm family is all of these pairs."""
     pairs = list(combinations(outcomes, 2))
     p_values = [mcnemar_exact(outcomes[a], outcomes[b]) for a, b in pairs]

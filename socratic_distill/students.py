@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoConfig,
@@ -119,10 +120,9 @@ def load_base(
             for key in [key for key in vars(config) if key.endswith(("dropout", "pdrop"))]:
                 setattr(config, key, dropout)
         model = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=dtype)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(
-            f"can't load a student from {name!r}: {first}; name a model folder, a hub model or {SMOLLM2!r}"
+            f"can't load a student from {name!r}: {_first_line(error)}; name a model folder, a hub model or {SMOLLM2!r}"
         ) from error
     return model, tokenizer
 
@@ -134,7 +134,11 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"can't load a tokenizer from {name!r}: {str(error).strip().splitlines()[0]}") from error
+        raise UserError(f"can't load a tokenizer from {name!r}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _check_source(source: str) -> None:
@@ -283,7 +287,7 @@ def make_scratch(
 
 
 def save_student(folder: Path, model: PreTrainedModel, encoder: Encoder, *, name: str, base: str) -> None:
-    """Write a student as a plain Hugging Face folder with its generation settings and a README; the manifest is the stage's."""
+    """Write a student as a plain Hugging Face folder with a README; its manifest is the stage's, and last."""
     model.config.eos_token_id = encoder.terminator
     model.generation_config = GenerationConfig(
         do_sample=False, eos_token_id=encoder.terminator, pad_token_id=encoder.terminator, max_new_tokens=256
@@ -323,7 +327,9 @@ def load_student(folder: Path | str, *, dtype: torch.dtype | None = None) -> Loa
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or compute_dtype())
     except Exception as error:  # safetensors, json and transformers each raise their own for a damaged file
-        raise UserError(f"the student in {folder} is damaged ({error}); remove it and train it again") from error
+        raise UserError(
+            f"the student in {folder} is damaged ({_first_line(error)}); remove it and train it again"
+        ) from error
     return ready(model, tokenizer)
 
 
@@ -339,5 +345,8 @@ def read_student_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise UserError(f"the student in {folder} is half written: it has no {MANIFEST}; run `socratic train` again")
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({_first_line(error)}); remove {folder} and train it again") from error
     return manifest

@@ -54,7 +54,7 @@ def make_model(
     **changed: object,
 ) -> PreTrainedModel:
     """Make a small model with weights large enough that every part of it matters."""
-    dropouts = {key: dropout for key in ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout")}
+    dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout"), dropout)
     sizes: dict[str, Any] = {**(GPT2 if kind == "gpt2" else LLAMA), **dropouts, "pad_token_id": 0, **changed}
     config = AutoConfig.for_model(kind, vocab_size=vocabulary, **sizes)
     torch.manual_seed(0)

@@ -1,6 +1,5 @@
 """The command line: exit codes, and one line for each mistake that a user can make."""
 
-import json
 import resource
 import shutil
 import subprocess
@@ -190,15 +189,15 @@ MISTAKES: dict[str, tuple[Callable[[], Sequence[str]], str]] = {
             "load",
             "tiny.toml",
             *from_files(
-                write("own.jsonl", json.dumps({"Body": "Ann has 3.", "Question": "?", "Equation": "3", "Answer": 3}) + "\n"),
+                write("own.jsonl", '{"Body": "Ann has 3.", "Question": "How many?", "Equation": "3", "Answer": 3}\n'),
                 "gsm8k",
             ),
         ],
         "dataset = 'svamp'",
     ),
     "an empty data set": (lambda: ["load", "tiny.toml", *from_files(write("own.jsonl", ""))], "own.jsonl: no rows"),
-    "an unknown data set": (lambda: ["load", "tiny.toml", "--set", "problems.dataset=gsm9k"], "unknown data set 'gsm9k'"),
-    "an unknown strategy": (lambda: ["run", "tiny.toml", "--set", "solve.cot.strategy=guess"], "unknown strategy 'guess'"),
+    "an unknown data set": (lambda: ["load", "tiny.toml", "--set=problems.dataset=gsm9k"], "unknown data set 'gsm9k'"),
+    "an unknown strategy": (lambda: ["run", "tiny.toml", "--set=solve.cot.strategy=guess"], "unknown strategy 'guess'"),
     "a model folder that is not there": (
         lambda: ["run", "tiny.toml", "--set", "train.student=./nowhere"],
         "no model folder './nowhere'",

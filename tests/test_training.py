@@ -1,36 +1,24 @@
 """Training: what is learned does not depend on how it is cut up, nor on being stopped."""
 
 import math
-import multiprocessing
-import os
-import random
-import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing.process import BaseProcess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
+from fakes import Quiet, learn, made_up, make_model
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from torch.nn import functional
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from socratic_distill.errors import UserError
-from socratic_distill.machine import compute_dtype
 from socratic_distill.reasoning.dialogue import replay
 from socratic_distill.reasoning.strategies import STRATEGIES, shown
-from socratic_distill.recipe import Train
 from socratic_distill.records import Annotation, Problem, Step
 from socratic_distill.students import Encoder
 from socratic_distill.training.attention import BLOCK, causal_blocks
-from socratic_distill.training.log import LogLine, read_log
-from socratic_distill.training.loop import Trained, train
 from socratic_distill.training.loss import Loss, fast_loss, loss_of, plain_loss
 from socratic_distill.training.optimizer import learning_rate_at
 from socratic_distill.training.sequences import (
@@ -54,7 +42,7 @@ PROBLEM = Problem(
 ANNOTATION = Annotation(
     problem="own/0",
     source="human",
-    rationale="4 bags of 6 are <<4*6=24>>24 plums.\nHalf of 24 is <<24/2=12>>12.\nThey are worth <<12*3=36>>36 dollars.",
+    rationale="4 bags of 6 are <<4*6=24>>24 plums.\nHalf of 24 is <<24/2=12>>12.\nSo <<12*3=36>>36 dollars.",
     steps=(
         Step(subquestion="How many plums does she pick?", solution="4 bags of 6 are <<4*6=24>>24 plums.", answer="24"),
         Step(subquestion="How many are left?", solution="Half of 24 is <<24/2=12>>12.", answer="12"),
@@ -74,7 +62,7 @@ def one_thread() -> Iterator[None]:
 
 
 def gradient(model: PreTrainedModel, loss: Callable[[], Tensor | float]) -> tuple[float, Tensor]:
-    """Return a loss, which backpropagates itself where it is a number, and the gradient of all weights as one vector."""
+    """Return a loss and the gradient of all weights as one vector; a loss that is a number went backward itself."""
     model.zero_grad()
     found = loss()
     if isinstance(found, Tensor):
@@ -167,15 +155,11 @@ def test_a_head_on_targets_only_equals_a_full_head(kind: str) -> None:
     model, lessons = make_model(kind), made_up([30, 9, 21])
     full = gradient(model, lambda: plain_loss(model)(lessons))
     assert_equal(gradient(model, lambda: fast_loss(model)(lessons)), full)
-    by_hand = sum(
-        F.cross_entropy(
-            model(input_ids=torch.tensor([one.ids])).logits[0, [place - 1 for place in one.targets]],
-            torch.tensor([one.ids[place] for place in one.targets]),
-            reduction="sum",
-        )
-        for one in lessons
-    )
-    assert float(by_hand) == pytest.approx(full[0], rel=EQUAL)
+    by_hand = 0.0
+    for one in lessons:
+        logits = model(input_ids=torch.tensor([one.ids])).logits[0].detach()
+        by_hand -= sum(float(logits[place - 1].log_softmax(0)[one.ids[place]]) for place in one.targets)
+    assert by_hand == pytest.approx(full[0], rel=EQUAL)
 
 
 @pytest.mark.parametrize("make_loss", [fast_loss, plain_loss, lambda model: loss_of(model, made_up([300])[0])[0]])
@@ -194,7 +178,7 @@ def test_our_attention_equals_torchs(length: int, heads: int, key_heads: int) ->
     shapes = [(2, heads, length, 8), (2, key_heads, length, 8), (2, key_heads, length, 8)]
     query, key, value = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
     ours, _ = causal_blocks(nn.Module(), query, key, value, None)
-    theirs = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True).transpose(1, 2)
+    theirs = functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True).transpose(1, 2)
     assert torch.allclose(ours, theirs, rtol=EQUAL, atol=1e-12)
     weighting = torch.randn_like(theirs)
     ours_back = torch.autograd.grad((ours * weighting).sum(), (query, key, value))

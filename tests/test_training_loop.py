@@ -56,7 +56,7 @@ def test_a_learning_rate_that_explodes_is_told_in_one_line(tmp_path: Path, epoch
     lessons = made_up([10] * 4)
     with pytest.raises(UserError, match=r"student: .* at step \d; lower train\.learning_rate") as told:
         learn(
-            make_model("llama", dtype=torch.float32), lessons, tmp_path, epochs=epochs, learning_rate=1e36,
+            make_model("gpt2", dtype=torch.float32), lessons, tmp_path, epochs=epochs, learning_rate=1e36,
             validation=lessons,
         )  # fmt: skip
     assert "\n" not in str(told.value)

@@ -138,9 +138,9 @@ def _print_status(run: "Run", console: "Console") -> None:
 
 
 def _print_summary(run: "Run", console: "Console") -> None:
-    from socratic_distill.stages.report import read_summary
     from socratic_distill.reporting.page import terminal_table
     from socratic_distill.reporting.summary import verdict
+    from socratic_distill.stages.report import read_summary
 
     summary = read_summary(run)
     console.print(terminal_table(summary))

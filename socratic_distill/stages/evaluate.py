@@ -19,7 +19,6 @@ from socratic_distill.artifacts import (
 from socratic_distill.reasoning.answers import EXTRACTOR, MARKER, read_answer, same_answer
 from socratic_distill.reasoning.strategies import named_strategy
 from socratic_distill.records import Problem, Score, Solution, SolutionRow
-from socratic_distill.run import NotMade, Run, Target
 from socratic_distill.reporting.summary import (
     AnnotationCounts,
     Constant,
@@ -29,6 +28,7 @@ from socratic_distill.reporting.summary import (
     StudentSummary,
     Summary,
 )
+from socratic_distill.run import NotMade, Run, Target
 from socratic_distill.statistics import compare_all, wilson
 from socratic_distill.training.log import read_log
 

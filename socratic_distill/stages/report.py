@@ -6,9 +6,9 @@ from typing import Any
 
 from socratic_distill.artifacts import fingerprint, read_rows, write_whole
 from socratic_distill.records import Score, SolutionRow
-from socratic_distill.run import NotMade, Run, Target
 from socratic_distill.reporting.page import SolvedBy, SolvedProblem, render_html, render_markdown
 from socratic_distill.reporting.summary import Summary
+from socratic_distill.run import NotMade, Run, Target
 
 
 def targets(run: Run) -> Iterator[Target]:

@@ -1,11 +1,11 @@
-"""Causal attention for training on a CPU: row blocks of plain matrix products, three times faster than its fused kernel.
+"""Causal attention for training on a CPU: row blocks of plain products, three times faster than its fused kernel.
 
 For right-padded rows without a mask: a target never looks to its right, so it never sees padding.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AttentionInterface
 
 NAME = "causal_blocks"
@@ -44,7 +44,7 @@ def causal_blocks(
         future = query.new_full((end - start, end), float("-inf")).triu(1 + start).repeat(group, 1)
         block = queries[:, :, start:end].reshape(rows * key_heads, group * (end - start), width)
         weights = torch.softmax(torch.baddbmm(future, block, keys[:, :, :end], alpha=scale), dim=-1)
-        weights = F.dropout(weights, dropout, module.training) if dropout else weights
+        weights = functional.dropout(weights, dropout, module.training) if dropout else weights
         blocks.append(torch.bmm(weights, values[:, :end]).view(rows * key_heads, group, end - start, width))
     attended = torch.cat(blocks, dim=2).view(rows, heads, length, width)
     return attended.transpose(1, 2), None

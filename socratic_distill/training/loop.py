@@ -53,7 +53,7 @@ def train(
     """
     accelerator = Accelerator()
     rank, processes = accelerator.process_index, accelerator.num_processes
-    model.to(accelerator.device)  # type: ignore[arg-type]  # transformers types `to` as a decorated function
+    model.to(accelerator.device)
     longest = max(lessons, key=lambda lesson: len(lesson.ids))
     loss_sum, fast = loss_of(model, longest)
     if not fast:
@@ -87,7 +87,7 @@ def train(
             loss = torch.zeros((), device=accelerator.device)
             for part in micro_batches(batch[rank::processes], lengths, tokens=settings.micro_batch_tokens):
                 part_loss = loss_sum([lessons[number] for number in part]) / targets
-                part_loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                part_loss.backward()
                 weights.collect()
                 loss += part_loss.detach()
             if processes > 1:

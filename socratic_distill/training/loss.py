@@ -1,13 +1,13 @@
 """The loss on target tokens alone: the vocabulary's head is computed at those positions only.
 
-The short cut (own attention, trunk and head called apart) is taken for a model only where it gives the model's own loss.
+The short cut (own attention, trunk and head apart) is taken for a model only where it gives the model's own loss.
 """
 
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedModel
 
 from socratic_distill.training import attention
@@ -54,7 +54,7 @@ def fast_loss(model: PreTrainedModel) -> Loss:
         # No mask is given: right-padded rows need none.
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state  # (rows, length, width)
         logits = head(hidden[rows, places - 1])  # (targets, vocabulary)
-        return F.cross_entropy(_wide(logits), ids[rows, places], reduction="sum")
+        return functional.cross_entropy(_wide(logits), ids[rows, places], reduction="sum")
 
     return loss
 
@@ -65,7 +65,7 @@ def plain_loss(model: PreTrainedModel) -> Loss:
     def loss(sequences: Sequence[TokenSequence]) -> Tensor:
         ids, rows, places = _padded(sequences, model.device)
         logits = model(input_ids=ids, use_cache=False).logits
-        return F.cross_entropy(_wide(logits[rows, places - 1]), ids[rows, places], reduction="sum")
+        return functional.cross_entropy(_wide(logits[rows, places - 1]), ids[rows, places], reduction="sum")
 
     return loss
 

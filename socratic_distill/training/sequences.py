@@ -4,9 +4,9 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from socratic_distill.records import Annotation, Example, Problem, Record
 from socratic_distill.reasoning.dialogue import replay
 from socratic_distill.reasoning.strategies import Facts, Strategy, shown
+from socratic_distill.records import Annotation, Example, Problem, Record
 from socratic_distill.students import Encoder
 
 

@@ -1,4 +1,8 @@
-"""What the machine offers a model: where it runs and in what it computes."""
+"""What the machine offers a model: where it runs, in what it computes, and its memory back."""
+
+import ctypes
+import gc
+import sys
 
 import torch
 
@@ -16,3 +20,16 @@ def compute_dtype() -> torch.dtype:
 def device() -> torch.device:
     """Return the accelerator if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def release_memory() -> None:
+    """Give back what a model that is done with has left: its cycles to Python, its pages to the system.
+
+    An optimizer is a cycle that holds gigabytes, and glibc keeps freed pages below any that is still used: without
+    this, one student after another grew a run to three times what one needs.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # absent from other C libraries
+        if trim is not None:
+            trim(0)

@@ -42,7 +42,7 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool = False, dry_run:
     """Bring the artifacts of some stages up to date.
 
     `fresh` makes them all again; `dry_run` only says what would be done. Raises UserError where a stage needs what an
-    earlier one has not made.
+    earlier one has not made, or has made by other settings.
     """
     if dry_run:
         for stage in stages:
@@ -50,12 +50,14 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool = False, dry_run:
         return
     with _alone_in(run.folder):
         write_whole(run.path("recipe.toml"), dump_recipe(run.recipe))
-        for stage in stages:
-            try:
+        try:
+            for stage in STAGES[: STAGES.index(stages[0])]:
+                _refuse_outdated(run, stage)
+            for stage in stages:
                 for target in _targets(run, stage):
                     _bring_up_to_date(run, target, fresh=fresh)
-            except NotMade as missing:
-                raise UserError(str(missing)) from None
+        except NotMade as missing:
+            raise UserError(str(missing)) from None
 
 
 def states(run: Run) -> Iterator[tuple[str, str, State | None, list[str]]]:
@@ -72,6 +74,14 @@ def states(run: Run) -> Iterator[tuple[str, str, State | None, list[str]]]:
 def _targets(run: Run, stage: str) -> Iterator[Target]:
     targets: Iterator[Target] = import_module(f"socratic_distill.stages.{stage}").targets(run)
     return targets
+
+
+def _refuse_outdated(run: Run, stage: str) -> None:
+    for target in _targets(run, stage):
+        state, differences = state_of(run, target)
+        if state == "changed":
+            why = "; ".join(differences)
+            raise UserError(f"{target.artifact} is out of date, for {why}; run `socratic {stage}` or `socratic run`")
 
 
 def _bring_up_to_date(run: Run, target: Target, *, fresh: bool) -> None:

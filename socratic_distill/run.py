@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from socratic_distill.artifacts import read_rows
+from socratic_distill.artifacts import manifest_path, read_rows
 from socratic_distill.recipe import Recipe
 from socratic_distill.records import Annotation, Problem, Split, Verdict
 
@@ -99,7 +99,7 @@ class Run:
 
     def _made(self, artifact: str, command: str) -> Path:
         path = self.path(artifact)
-        if not path.with_suffix(".manifest.json").exists():
+        if not (path.exists() and manifest_path(path).exists()):
             raise NotMade(artifact, command)
         return path
 

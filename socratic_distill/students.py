@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from socratic_distill.artifacts import write_whole
 from socratic_distill.errors import UserError
 from socratic_distill.machine import compute_dtype, device
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
@@ -287,14 +288,20 @@ def make_scratch(
 
 
 def save_student(folder: Path, model: PreTrainedModel, encoder: Encoder, *, name: str, base: str) -> None:
-    """Write a student as a plain Hugging Face folder with a README; its manifest is the stage's, and last."""
+    """Write a student as a plain Hugging Face folder with a README; its manifest is the stage's, and last.
+
+    Raises UserError where the disk is full.
+    """
     model.config.eos_token_id = encoder.terminator
     model.generation_config = GenerationConfig(
         do_sample=False, eos_token_id=encoder.terminator, pad_token_id=encoder.terminator, max_new_tokens=256
     )
-    model.save_pretrained(folder)
-    encoder.tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(_README.format(name=name, base=base, version=PROMPT_VERSION), encoding="utf-8")
+    try:
+        model.save_pretrained(folder)
+        encoder.tokenizer.save_pretrained(folder)
+    except Exception as error:  # safetensors and tokenizers each raise their own for a full disk
+        raise UserError(f"can't write {folder}: {_first_line(error)}; make room and run it again") from error
+    write_whole(folder / "README.md", _README.format(name=name, base=base, version=PROMPT_VERSION))
 
 
 _README = """\

@@ -1,5 +1,6 @@
 """The command line: exit codes, and one line for each mistake that a user can make."""
 
+import os
 import resource
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from socratic_distill.app.command_line import COMMANDS, main
 from socratic_distill.artifacts import read_rows
@@ -41,7 +43,8 @@ OWN = '{"question": "I had 3 pens and lost one. How many are left?", "answer": "
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """Compute on one thread: so small a student gains nothing from more."""
+    """Compute on one thread, for a small student gains nothing from more, and without transformers' own bars."""
+    disable_progress_bar()  # as the command's environment does where transformers is imported after it
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -118,6 +121,21 @@ def test_no_command_prints_the_help_and_ends_with_two(capsys: pytest.CaptureFixt
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("socratic-distill ")
+
+
+@pytest.mark.slow
+def test_the_command_itself_prints_no_more_than_it_means_to(recipe: str) -> None:
+    command = [sys.executable, "-m", "socratic_distill.app.command_line"]
+    right = subprocess.run([*command, "run", recipe], capture_output=True, text=True, check=True)
+    assert right.stderr == ""
+    assert "report: runs/tiny/report.html" in right.stdout
+    assert "\r" not in right.stdout
+    offline = os.environ | {"HF_HUB_OFFLINE": "1"}
+    asked = [*command, "train", recipe, "--set", "train.student=nobody/no-such-model", "--runs", "runs"]
+    wrong = subprocess.run(asked, capture_output=True, text=True, check=False, env=offline)
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("socratic: can't load a student from 'nobody/no-such-model': ")
+    assert wrong.stderr.count("\n") == 1
 
 
 def test_a_run_prints_its_table_and_where_the_report_is(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,7 +266,7 @@ def test_a_half_written_student_is_told_in_one_line(
 def test_a_half_written_base_is_told_in_one_line(
     run_folder: Path, torn: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    base = shutil.copytree(run_folder / "base", "base")
+    base = shutil.copytree(run_folder / "base", Path("base"))
     content = (base / torn).read_bytes()
     (base / torn).write_bytes(content[: len(content) // 2])
     assert main(["train", "tiny.toml", "--set", "train.student=base"]) == 1
@@ -284,7 +302,7 @@ def test_a_full_disk_while_solving_loses_no_row(run_folder: Path, capsys: pytest
     assert len(found) == 12
 
 
-@pytest.mark.parametrize("room", [0, 500, 3_000, 20_000, 60_000])
+@pytest.mark.parametrize("room", [0, 500, 3_000, 10_000, 30_000, 60_000])
 def test_a_full_disk_anywhere_is_told_in_one_line(
     run_folder: Path, room: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

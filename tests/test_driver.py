@@ -66,9 +66,10 @@ def by_key(engines: Mapping[str, Engine], *, window: int = 64) -> dict[str, Fini
 def test_neither_window_nor_engines_nor_the_order_of_replies_changes_what_a_dialogue_gets(window: int) -> None:
     alone = by_key(dict.fromkeys("ab", ScriptedEngine(echo)), window=1)
     for seed in range(5):
-        one, other = Continuous(seed), Continuous(seed + 100)
-        for engines in ({"a": one, "b": other}, {"a": one, "b": one}, {"a": one, "b": ScriptedEngine(echo)}):
-            driven = by_key(engines, window=window)
+        one = Continuous(seed)
+        others: tuple[Engine, ...] = (one, Continuous(seed + 100), ScriptedEngine(echo))
+        for other in others:
+            driven = by_key({"a": one, "b": other}, window=window)
             for key, finished in driven.items():
                 assert finished.solution == alone[key].solution
                 assert [(turn.student, turn.text) for turn in finished.turns] == [

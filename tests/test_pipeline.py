@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -18,11 +19,12 @@ from fakes import Quiet
 from transformers import AutoModelForCausalLM
 
 from socratic_distill.app.command_line import main
-from socratic_distill.artifacts import read_manifest, read_rows
+from socratic_distill.artifacts import manifest_path, read_manifest, read_rows
 from socratic_distill.errors import UserError
-from socratic_distill.pipeline import STAGES, open_run, run_stages, states
+from socratic_distill.pipeline import STAGES, run_recipe, run_stages, states
 from socratic_distill.recipe import load_recipe
 from socratic_distill.records import SolutionRow
+from socratic_distill.run import Run
 from socratic_distill.training.log import read_log
 
 TINY = """\
@@ -62,8 +64,8 @@ def run(
     """Run stages of the tiny recipe and return what was said: from the run folder's own recipe where there is one."""
     own = runs / "tiny" / "recipe.toml"
     progress = Quiet()
-    opened = open_run(load_recipe(own if own.exists() else runs / "tiny.toml", overrides), runs=runs, progress=progress)
-    run_stages(opened, stages, fresh=fresh, dry_run=dry_run)
+    recipe = load_recipe(own if own.exists() else runs / "tiny.toml", overrides)
+    run_stages(Run(recipe, runs / "tiny", progress), stages, fresh=fresh, dry_run=dry_run)
     return progress.said
 
 
@@ -108,7 +110,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
     """A folder of runs with the tiny one in it, whole; it is not to be changed."""
     runs = tmp_path_factory.mktemp("runs")
     (runs / "tiny.toml").write_text(TINY, encoding="utf-8")
-    run(runs)
+    assert run_recipe(load_recipe(runs / "tiny.toml"), runs=runs).folder == runs / "tiny"
     return runs
 
 
@@ -229,9 +231,7 @@ def test_fresh_makes_it_again_from_nothing_and_alike(runs: Path) -> None:
 def test_status_tells_every_artifacts_state(runs: Path, tmp_path: Path) -> None:
     def told(*overrides: str) -> dict[str, tuple[str | None, list[str]]]:
         recipe = load_recipe(runs / "tiny.toml", overrides)
-        return {
-            artifact: (state, why) for _, artifact, state, why in states(open_run(recipe, runs=runs, progress=Quiet()))
-        }
+        return {artifact: (state, why) for _, artifact, state, why in states(Run(recipe, runs / "tiny", Quiet()))}
 
     assert all(state == "done" for state, _ in told().values())
     assert told("solve.cot.max_tokens=12")["solutions/cot.jsonl"] == ("changed", ["max_tokens 24 -> 12"])
@@ -281,14 +281,39 @@ def test_an_artifact_that_was_removed_is_not_taken_for_an_empty_one(runs: Path, 
         run(runs, stages=[stage])
 
 
-@pytest.mark.parametrize("stage", ["verify", "train", "solve", "evaluate", "report"])
-@pytest.mark.parametrize("limit", ["problems.train_limit=20", "problems.test_limit=4"])
-def test_a_stage_after_an_outdated_one_works_or_says_so(runs: Path, stage: str, limit: str) -> None:
+@pytest.mark.parametrize(
+    ("limit", "stage", "refused"),
+    [
+        ("problems.train_limit=20", "annotate", ""),
+        (
+            "problems.train_limit=20",
+            "verify",
+            "annotations.jsonl is out of date, for problems changed; run `socratic annotate`",
+        ),
+        (
+            "problems.train_limit=20",
+            "report",
+            "annotations.jsonl is out of date, for problems changed; run `socratic annotate`",
+        ),
+        ("problems.test_limit=4", "train", ""),
+        ("problems.test_limit=4", "solve", ""),
+        (
+            "problems.test_limit=4",
+            "evaluate",
+            "solutions/answer_only.jsonl is out of date, for problems changed; run `socratic solve`",
+        ),
+    ],
+)
+def test_a_stage_does_not_build_on_what_is_out_of_date(runs: Path, limit: str, stage: str, refused: str) -> None:
     run(runs, limit, stages=["load"])
-    try:
+    with pytest.raises(UserError, match=refused) if refused else nullcontext():
         run(runs, limit, stages=[stage])
-    except UserError as told:
-        assert "run `socratic" in str(told)
+
+
+def test_every_artifact_has_a_manifest_of_its_own(made: Path) -> None:
+    recipe = load_recipe(made / "tiny.toml")
+    artifacts = [artifact for _, artifact, _, _ in states(Run(recipe, made / "tiny", Quiet()))]
+    assert len({manifest_path(made / artifact) for artifact in artifacts}) == len(artifacts) > 10
 
 
 def test_a_solve_stopped_half_way_keeps_what_it_has(runs: Path) -> None:

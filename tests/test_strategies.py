@@ -67,7 +67,7 @@ def test_every_prompt_and_completion_is_that_of_the_golden_file(name: str, two_p
 def test_facts_are_shown_only_where_asked_and_gold_never(two_problems: list[Problem]) -> None:
     for problem in two_problems:
         for facts in ("none", "gold"):
-            left = shown(problem, facts)  # type: ignore[arg-type]  # a tuple of literals widens to str
+            left = shown(problem, facts)
             assert left.facts == (problem.facts if facts == "gold" else ())
             hidden = (left.answer, left.rationale, left.steps, left.step_count, left.remarks)
             assert hidden == ("", "", (), None, ())

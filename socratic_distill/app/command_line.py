@@ -86,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Libraries below us draw bars and print advice that is not for our users.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         _command(options)

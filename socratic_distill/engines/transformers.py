@@ -8,8 +8,9 @@ import hashlib
 from dataclasses import dataclass, field
 
 import torch
-from transformers import DynamicCache
 
+from socratic_distill.engines import decoding
+from socratic_distill.engines.decoding import roomy_cache
 from socratic_distill.records import Completion, FinishReason, Prompt, Sampling
 from socratic_distill.students import LoadedStudent
 
@@ -39,6 +40,8 @@ class TransformersEngine:
         self._student, self._batch_size = student, batch_size
         self._device = next(student.model.parameters()).device
         self._waiting: list[_Row] = []
+        if self._device.type == "cpu" and student.model.config._attn_implementation == "sdpa":
+            student.model.set_attn_implementation(decoding.NAME)
 
     def submit(self, key: str, prompt: Prompt, sampling: Sampling) -> None:
         """Take a request."""
@@ -69,7 +72,7 @@ class TransformersEngine:
         ids = torch.tensor([[pad] * (longest - len(row.prompt)) + row.prompt for row in rows], device=device)
         mask = torch.tensor([[0] * (longest - len(row.prompt)) + [1] * len(row.prompt) for row in rows], device=device)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)  # (rows, length)
-        cache = DynamicCache(config=model.config)
+        cache = roomy_cache(model.config)
         while True:
             output = model(
                 input_ids=ids,

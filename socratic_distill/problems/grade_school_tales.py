@@ -42,6 +42,8 @@ class Change(NamedTuple):
 
 
 class Tale(NamedTuple):
+    """All that was drawn for one problem, before it is put into words."""
+
     frame: Frame
     names: tuple[str, ...]
     female: bool

@@ -75,12 +75,16 @@ class Constant(Record):
 
 
 class ProblemCounts(Record):
+    """How many problems each split has."""
+
     train: int
     validation: int
     test: int
 
 
 class AnnotationCounts(Record):
+    """How many annotations were kept, and why the others were not."""
+
     kept: int
     rejected: int
     reasons: dict[str, int]

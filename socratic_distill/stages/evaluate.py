@@ -33,12 +33,16 @@ from socratic_distill.statistics import compare_all, wilson
 from socratic_distill.training.log import read_log
 
 NOTES = {
-    "one_operation": "{count} of the problems take one operation: their only subquestion is the question itself.",
-    "rationale_disagrees": "In {count} of the problems the human reasoning ends in another number than the gold answer;"
+    "rationale_disagrees": "In {count} problems the human reasoning ends in another number than the gold answer;"
     " the gold answer is taught.",
+    "step_without_answer": "In {count} problems a step has no number: its solution is its answer.",
+    "no_operation": "{count} problems have an equation without an operation, so no annotation.",
+    "equation_disagrees": "In {count} problems the equation gives another value than the gold answer;"
+    " they have no annotation.",
+    "facts_unpaired": "{count} problems have no fact for every subquestion but the last, so no Socratic annotation.",
     "also_in_train": "{count} test problems stand in the training file too.",
 }
-"""What the report says of a loader's remark."""
+"""What the report says of a loader's remarks, counted over all splits."""
 
 
 def targets(run: Run) -> Iterator[Target]:
@@ -90,7 +94,7 @@ def score(problem: Problem, solution: Solution) -> Score:
 def solution_rows(run: Run, name: str) -> list[SolutionRow]:
     """Read what a solve has solved."""
     path = run.path(f"solutions/{name}.jsonl")
-    if read_manifest(path) is None:
+    if not path.exists() or read_manifest(path) is None:
         raise NotMade(f"solutions/{name}.jsonl", "solve")
     return read_rows(path, SolutionRow)
 
@@ -138,8 +142,20 @@ def summarise(run: Run, problems: Sequence[Problem], scores: Mapping[str, Sequen
             reasons=verdicts.get("reasons", {}),
         ),
         remarks=dict(remarks),
-        notes=tuple(NOTES[remark].format(count=count) for remark, count in remarks.items() if remark in NOTES),
+        notes=(*_notes(run, loaded), *(NOTES[name].format(count=n) for name, n in remarks.items() if name in NOTES)),
     )
+
+
+def _notes(run: Run, problems: Sequence[Problem]) -> list[str]:
+    """Say what a reader of the table must know of the problems and of who learned from which."""
+    notes = []
+    if run.recipe.train.rows == "shared":
+        notes.append("Every student learned from the problems that all strategies can use, and from no other.")
+    else:
+        notes.append("Every student learned from all problems that it can use, so some learned from more than others.")
+    if one_step := sum(len(problem.steps) == 1 for problem in problems):
+        notes.append(f"{one_step} problems have one step, whose subquestion is the question itself.")
+    return notes
 
 
 def _solve_summary(run: Run, name: str, scores: Sequence[Score]) -> SolveSummary:

@@ -12,22 +12,17 @@ from socratic_distill.run import NotMade, Run, Target
 
 
 def targets(run: Run) -> Iterator[Target]:
-    """Offer `report.md` and `report.html`."""
+    """Offer `report.html`, and `report.md` with it."""
     summary = read_summary(run)
     inputs = {"summary": fingerprint(json.loads(summary.model_dump_json()))}
 
-    def make_markdown() -> Mapping[str, Any]:
+    def make() -> Mapping[str, Any]:
         write_whole(run.path("report.md"), render_markdown(summary))
-        return {}
-
-    def make_page() -> Mapping[str, Any]:
         write_whole(run.path("report.html"), render_html(summary, solved_problems(run)))
         run.progress.say(f"report: {run.path('report.html')}")
         return {}
 
-    settings = run.recipe.report.model_dump(mode="json")
-    yield Target("report.md", settings, inputs, make_markdown)
-    yield Target("report.html", settings, inputs, make_page)
+    yield Target("report.html", run.recipe.report.model_dump(mode="json"), inputs, make)
 
 
 def read_summary(run: Run) -> Summary:

@@ -38,7 +38,7 @@ def targets(run: Run) -> Iterator[Target]:
             "prompt_version": PROMPT_VERSION,
         }
         inputs = {
-            f"students/{student}": (_weights(run, student) if solve.trained else _base(run))
+            f"students/{student}": (_weights(run, student) if solve.trained else _untrained(run))
             for student in strategy.students
         }
         keys = {
@@ -118,7 +118,7 @@ def _weights(run: Run, student: str) -> str:
     return str(manifest["weights"])
 
 
-def _base(run: Run) -> str:
+def _untrained(run: Run) -> str:
     if run.recipe.train.student != "scratch":
         return base_fingerprint(run.recipe.train.student)
     manifest = read_manifest(run.path("base"))

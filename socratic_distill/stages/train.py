@@ -1,6 +1,5 @@
 """`socratic train`: every student that the recipe's solves need, each trained once and shared by the strategies."""
 
-import gc
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -12,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from socratic_distill.artifacts import fingerprint, fingerprint_records
 from socratic_distill.errors import UserError
-from socratic_distill.machine import compute_dtype
+from socratic_distill.machine import compute_dtype, release_memory
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
 from socratic_distill.reasoning.strategies import STRATEGIES, Strategy, named_strategy
 from socratic_distill.recipe import Recipe, Train
@@ -171,7 +170,7 @@ def _make(run: Run, student: str, learned: Mapping[str, Sequence[Lesson]], ident
     )
     dtype = str(model.dtype).removeprefix("torch.")
     del model, adapted
-    gc.collect()  # an optimizer is a cycle that holds gigabytes: it must go before the next student comes
+    release_memory()
     return {
         "student": student,
         "trained": trained.model_dump(mode="json"),

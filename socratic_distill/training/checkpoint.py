@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from socratic_distill.artifacts import write_whole
@@ -36,7 +37,7 @@ def save_checkpoint(
         save_file(optimizer, target / "optimizer.safetensors")
         if best is not None:
             save_file(best, target / "best.safetensors")
-    except (OSError, RuntimeError) as error:  # safetensors raises its own kind of RuntimeError for a full disk
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(target, ignore_errors=True)
         raise UserError(f"can't write a checkpoint to {folder}: {error}; the one before it is kept") from error
     write_whole(target / "position.json", position.model_dump_json())

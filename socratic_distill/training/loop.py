@@ -83,7 +83,7 @@ def train(
             batch = plan[place]
             targets = sum(len(lessons[number].targets) for number in batch)
             model.train()
-            torch.manual_seed(hash((settings.seed, step, rank)))  # dropout; integers hash alike everywhere
+            torch.manual_seed((settings.seed << 32) + step * processes + rank)  # of dropout
             loss = torch.zeros((), device=accelerator.device)
             for part in micro_batches(batch[rank::processes], lengths, tokens=settings.micro_batch_tokens):
                 part_loss = loss_sum([lessons[number] for number in part]) / targets

@@ -118,7 +118,8 @@ class TransformersEngine:
 
     def _met(self, row: _Row) -> str | None:
         """Return the text up to the first stop string, where the last token has completed one."""
-        tail = self._student.decode(row.written[-16:])
+        longest = max(len(stop.encode()) for stop in row.sampling.stop)  # a token is a byte at least
+        tail = self._student.decode(row.written[-longest - 1 :])
         if not any(stop in tail for stop in row.sampling.stop):
             return None
         text = self._text(row)

@@ -1,8 +1,11 @@
-"""Stand-ins that several test modules share: small models, made-up sequences, and progress that is kept."""
+"""Stand-ins that several test modules share: small models, made-up sequences, progress that is kept, processes."""
 
+import multiprocessing
 import random
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +99,25 @@ def learn(model: PreTrainedModel, lessons: Sequence[TokenSequence], folder: Path
     settings = Train.model_validate({"epochs": 2, "batch_problems": 4, "warmup": 0, **changed})
     asked: dict[str, Any] = {"validation": [], "fingerprint": "f", "progress": Quiet()} | given_apart
     return train(model, lessons, settings=settings, folder=folder, name="student", **asked)
+
+
+def forked(target: Callable[..., None], *arguments: object) -> BaseProcess:
+    """Start a process that may be killed; a server that has imported torch forks it, so that a start costs nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["socratic_distill.stages.train", "socratic_distill.stages.solve", "hypothesis"])
+    process = context.Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def wait_for(process: BaseProcess) -> None:
+    """Wait for a process to end well."""
+    process.join(300)
+    assert process.exitcode == 0
+
+
+def kill(process: BaseProcess) -> None:
+    """Kill a process as a power cut would."""
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "it was over before it could be killed"

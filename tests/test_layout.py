@@ -33,8 +33,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 """From the ground up. A part imports from lower layers and from itself, never from beside it or above."""
 
 HEAVY: dict[str, tuple[str, ...]] = {
-    "torch": ("machine", "students", "engines.transformers", "training", "stages.train", "stages.solve"),
-    "transformers": ("students", "engines.transformers", "training", "stages.train"),
+    "torch": (
+        "machine",
+        "students",
+        "engines.transformers",
+        "engines.decoding",
+        "training",
+        "stages.train",
+        "stages.solve",
+    ),
+    "transformers": ("students", "engines.decoding", "training", "stages.train"),
     "tokenizers": ("students",),
     "gguf": ("students",),
     "accelerate": ("training.loop",),

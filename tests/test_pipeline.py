@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -10,12 +9,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
-from fakes import Quiet
+from fakes import Quiet, forked, kill, wait_for
 from transformers import AutoModelForCausalLM
 
 from socratic_distill.app.command_line import main
@@ -352,22 +350,11 @@ def test_students_are_trained_with_low_rank_adapters_and_saved_merged(runs: Path
     assert run(runs, "train.lora.rank=2", "train.lora.dropout=0.1", "train.learning_rate=1e-2", stages=["train"]) == []
 
 
-# Kills. A server that has imported torch forks each run, so that a start costs nothing.
-
-
 def command(arguments: Sequence[str]) -> None:
     """Run the command line in a process of its own, without its output."""
     torch.set_num_threads(1)
     with Path(os.devnull).open("w") as sys.stdout:
         sys.exit(main(arguments))
-
-
-def forked(*arguments: str) -> BaseProcess:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["socratic_distill.stages.train", "socratic_distill.stages.solve"])
-    process = context.Process(target=command, args=(arguments,))
-    process.start()
-    return process
 
 
 def moments(folder: Path) -> int:
@@ -381,22 +368,15 @@ def test_a_run_killed_ten_times_ends_as_one_left_alone(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")
     solves = [f"--set=solve.{name}.{key}" for name in SOLVES for key in ("precision=fp32", "window=2")]
     asked = ["run", str(tmp_path / "tiny.toml"), "--set=train.epochs=3", "--set=train.checkpoint_minutes=1e-9", *solves]
-    alone = forked(*asked, "--runs", str(tmp_path / "alone"))
-    alone.join(120)
-    assert alone.exitcode == 0
-    draw = random.Random(5)
-    killed = tmp_path / "killed" / "tiny"
-    for moment in sorted(draw.sample(range(1, moments(tmp_path / "alone" / "tiny") - 1), 10)):
-        process = forked(*asked, "--runs", str(tmp_path / "killed"))
-        while moments(killed) < moment and process.is_alive():
+    wait_for(forked(command, [*asked, "--runs", str(tmp_path / "alone")]))
+    draw, again = random.Random(5), [*asked, "--runs", str(tmp_path / "killed")]
+    for moment in sorted(draw.sample(range(1, moments(tmp_path / "alone" / "tiny") - 3), 10)):
+        process = forked(command, again)
+        while moments(tmp_path / "killed" / "tiny") < moment and process.is_alive():
             time.sleep(0.001)
         time.sleep(draw.uniform(0, 0.03))
-        process.kill()
-        process.join()
-        assert process.exitcode == -9, "the run was over before it could be killed"
-    last = forked(*asked, "--runs", str(tmp_path / "killed"))
-    last.join(120)
-    assert last.exitcode == 0
+        kill(process)
+    wait_for(forked(command, again))
 
     before, after = (snapshot(tmp_path / name) for name in ("alone", "killed"))
     timed = ("manifest.json", "train_log.jsonl", "summary.json", "report.md", "report.html")

@@ -1,17 +1,15 @@
 """The training loop: it learns, keeps the best, and ends as if it had never been stopped."""
 
-import multiprocessing
 import os
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator
-from multiprocessing.process import BaseProcess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from fakes import Quiet, learn, made_up, make_model
+from fakes import Quiet, forked, kill, learn, made_up, make_model, wait_for
 from safetensors.torch import load_file, save_file
 
 from socratic_distill.errors import UserError
@@ -74,17 +72,6 @@ def test_another_training_in_the_folder_is_not_gone_on_from(tmp_path: Path) -> N
     assert done.said == ["student: goes on after step 4 of 4"]
 
 
-# What is killed: a server that has imported torch forks each training, so that a start costs nothing.
-
-
-def forked(target: Callable[..., None], *arguments: object) -> BaseProcess:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["socratic_distill.stages.train", "socratic_distill.stages.solve", "hypothesis"])
-    process = context.Process(target=target, args=arguments)
-    process.start()
-    return process
-
-
 def train_and_save(folder: Path, kind: str, dropout: float, rank: int = 0, processes: int = 1, port: int = 0) -> None:
     """Train in a process of its own, alone or as one of several, and save the weights."""
     torch.set_num_threads(1)
@@ -105,11 +92,6 @@ def timeless(folder: Path) -> list[LogLine]:
     return [line.model_copy(update={"seconds": 0.0}) for line in read_log(folder)]
 
 
-def wait_for(process: BaseProcess) -> None:
-    process.join(120)
-    assert process.exitcode == 0
-
-
 def test_a_training_killed_and_started_again_equals_one_left_alone_bit_for_bit(tmp_path: Path) -> None:
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     undisturbed = forked(train_and_save, alone, "gpt2", 0.1)
@@ -119,9 +101,7 @@ def test_a_training_killed_and_started_again_equals_one_left_alone_bit_for_bit(t
         while len(read_log(killed)) < step and process.is_alive():
             time.sleep(0.001)
         time.sleep(draw.uniform(0, 0.02))  # so that it also falls within a checkpoint's writing
-        process.kill()
-        process.join()
-        assert process.exitcode == -9, "the training was over before it could be killed"
+        kill(process)
     wait_for(forked(train_and_save, killed, "gpt2", 0.1))
     wait_for(undisturbed)
     assert len(timeless(alone)) == 4 * 8 + 4

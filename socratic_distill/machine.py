@@ -23,12 +23,17 @@ def device() -> torch.device:
 
 
 def release_memory() -> None:
-    """Give back what a model that is done with has left: its cycles to Python, its pages to the system.
-
-    An optimizer is a cycle that holds gigabytes, and glibc keeps freed pages below any that is still used: without
-    this, one student after another grew a run to three times what one needs.
-    """
+    """Give back what a model that is done with has left; an optimizer is a cycle that holds gigabytes."""
     gc.collect()
+    trim_heap()
+
+
+def trim_heap() -> None:
+    """Give freed pages back to the system.
+
+    Batches of ever other shapes leave holes in glibc's heap: without this, one student after another grew a run by
+    gigabytes.
+    """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # absent from other C libraries
         if trim is not None:

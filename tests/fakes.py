@@ -54,7 +54,7 @@ def make_model(
     vocabulary: int = VOCABULARY,
     dtype: torch.dtype = torch.float64,
     dropout: float = 0.0,
-    **changed: object,
+    **changed: Any,
 ) -> PreTrainedModel:
     """Make a small model with weights large enough that every part of it matters."""
     dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout"), dropout)
@@ -64,10 +64,11 @@ def make_model(
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float64)
     with torch.no_grad():
         for weight in model.parameters():
-            weight += 0.1 * torch.randn_like(weight)
+            weight.add_(0.1 * torch.randn_like(weight))
     if kind == "llama":
         _widen_norms(model)
-    return model.to(dtype)  # type: ignore[arg-type]  # transformers types `to` as a decorated function
+    model.to(dtype)  # type: ignore[arg-type]  # transformers types `to` as a decorated function
+    return model
 
 
 def _widen_norms(model: PreTrainedModel) -> None:
@@ -75,8 +76,9 @@ def _widen_norms(model: PreTrainedModel) -> None:
     for module in list(model.modules()):
         for name, norm in module.named_children():
             if type(norm).__name__ == "LlamaRMSNorm":
-                wide = nn.RMSNorm(norm.weight.shape, eps=norm.variance_epsilon)
-                wide.weight = norm.weight
+                scale = norm.get_parameter("weight")
+                wide = nn.RMSNorm(scale.shape, eps=float(vars(norm)["variance_epsilon"]))
+                wide.weight = scale
                 setattr(module, name, wide)
 
 

@@ -66,7 +66,7 @@ def gradient(model: PreTrainedModel, loss: Callable[[], Tensor | float]) -> tupl
     model.zero_grad()
     found = loss()
     if isinstance(found, Tensor):
-        found.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        found.backward()
         found = float(found.detach())
     grads = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in model.parameters()]
     return found, torch.cat([grad.flatten() for grad in grads])
@@ -93,7 +93,7 @@ def test_one_merged_sequence_equals_its_examples_one_by_one(
     tiny_tokenizer: Callable[[str], PreTrainedTokenizerBase],
     kind: str,
     tokenizer: str,
-    changed: dict[str, object],
+    changed: dict[str, Any],
     strategy: Any,
 ) -> None:
     encoder = Encoder(tiny_tokenizer(tokenizer))
@@ -131,7 +131,7 @@ def test_eight_accumulated_equal_one_of_eight(kind: str) -> None:
         total = 0.0
         for part in micro_batches(range(8), lengths, tokens=tokens):
             piece = loss([lessons[number] for number in part]) / targets
-            piece.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            piece.backward()
             total += float(piece.detach())
         return total
 
@@ -198,7 +198,7 @@ def test_our_attention_equals_torchs(length: int, heads: int, key_heads: int) ->
     ],
 )
 def test_a_model_that_does_more_between_trunk_and_loss_is_trained_the_plain_way(
-    kind: str, changed: dict[str, object]
+    kind: str, changed: dict[str, Any]
 ) -> None:
     lessons = made_up([60, 33, 48])
     own = make_model(kind, **changed)

@@ -45,7 +45,7 @@ def test_the_best_weights_are_those_left_in_the_model(tmp_path: Path) -> None:
     assert trained.best_loss == min(validated)
     assert trained.best_epoch == 1 + validated.index(min(validated)) < 12
     model.eval()
-    loss = float(plain_loss(model)(validation)) / sum(len(one.targets) for one in validation)
+    loss = float(plain_loss(model)(validation).detach()) / sum(len(one.targets) for one in validation)
     assert loss == pytest.approx(min(validated), rel=1e-5)
 
 

@@ -29,6 +29,9 @@ COMMANDS = {
     "status": "say what is done and what is not",
 }
 
+WIDTH_OF_LOGS = 120
+"""Columns, where no terminal says how many it has."""
+
 DESCRIPTION = """\
 Distil step-by-step reasoning into small models, and say with honest statistics which way of teaching won.
 
@@ -87,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         _command(options)
@@ -110,6 +114,8 @@ def _command(options: argparse.Namespace) -> None:
     limits = [] if options.limit is None else [f"problems.{split}_limit={options.limit}" for split in ("train", "test")]
     recipe = load_recipe(options.recipe, [*options.set, *limits])
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH_OF_LOGS)
     runs = options.runs or _runs_folder(Path(options.recipe), recipe.name)
     run = Run(recipe, runs / recipe.name, ConsoleProgress(console))
     if options.command == "status":
@@ -140,12 +146,10 @@ def _print_status(run: "Run", console: "Console") -> None:
 
 def _print_summary(run: "Run", console: "Console") -> None:
     from socratic_distill.reporting.page import terminal_table
-    from socratic_distill.reporting.summary import verdict
     from socratic_distill.stages.report import read_summary
 
     summary = read_summary(run)
     console.print(terminal_table(summary))
-    console.print(verdict(summary), highlight=False, soft_wrap=True, markup=False)
     report = run.path("report.html")
     if report.is_file():
         console.print(f"report: {report}", highlight=False, soft_wrap=True, markup=False)

@@ -51,7 +51,7 @@ def roomy_cache(config: PreTrainedConfig) -> DynamicCache:
 
 
 def grouped_queries(
-    module: nn.Module,
+    _module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -79,12 +80,19 @@ def render_markdown(summary: Summary) -> str:
 
 
 def terminal_table(summary: Summary) -> Table:
-    """Lay the solves out for a terminal, the most accurate first and the constant answer last."""
+    """Lay the solves out for a terminal of 80 columns, the most accurate first and the constant answer last."""
     table = Table(
-        title=Text(summary.name), title_justify="left", caption=Text(verdict(summary)), caption_justify="left"
+        title=Text(summary.name),
+        title_justify="left",
+        caption=Text(verdict(summary)),
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    for column in ("solve", "solved", "accuracy", "95 % interval", "unreadable", "tokens", "seconds", "parameters"):
-        table.add_column(column, justify="left" if column == "solve" else "right", no_wrap=column != "solve")
+    table.add_column("solve", no_wrap=True)
+    for column in ("solved", "accuracy", "interval", "unread", "tokens", "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
     for name, solve in by_accuracy(summary).items():
         table.add_row(
             Text(name),
@@ -94,7 +102,6 @@ def terminal_table(summary: Summary) -> Table:
             f"{solve.unreadable:,}",
             f"{solve.tokens_per_problem:,.0f}",
             f"{solve.seconds_per_problem:.2f}",
-            magnitude(solve.parameters),
         )
     constant = summary.constant
     table.add_section()
@@ -103,7 +110,7 @@ def terminal_table(summary: Summary) -> Table:
         f"{constant.correct:,}/{constant.problems:,}",
         percent(constant.accuracy),
         _interval(constant.interval),
-        *["–"] * 4,
+        *["–"] * 3,
     )
     return table
 

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from socratic_distill.artifacts import appending, write_rows
 from socratic_distill.errors import UserError
+from socratic_distill.machine import trim_heap
 from socratic_distill.recipe import Train
 from socratic_distill.records import Record
 from socratic_distill.run import Progress
@@ -19,6 +20,8 @@ from socratic_distill.training.log import LogLine, log_path, read_log
 from socratic_distill.training.loss import Loss, loss_of
 from socratic_distill.training.optimizer import MasterWeights, learning_rate_at
 from socratic_distill.training.sequences import TokenSequence, micro_batches, plan_epoch
+
+STEPS_BETWEEN_TRIMS = 4
 
 
 class Trained(Record):
@@ -100,6 +103,8 @@ def train(
             _check_finite(name, "loss", float(loss), step)
             _check_finite(name, "gradient's norm", norm, step)
             position = position.model_copy(update={"step": step + 1})
+            if (step + 1) % STEPS_BETWEEN_TRIMS == 0:
+                trim_heap()
             tokens = sum(lengths[number] for number in batch)
             elapsed = time.monotonic() - step_started
             line = LogLine(

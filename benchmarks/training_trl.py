@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 
-class Clock(TrainerCallback):  # type: ignore[misc]  # untyped where TRL is absent
+class Clock(TrainerCallback):
     """Notes when each step ends."""
 
     def __init__(self) -> None:

@@ -24,9 +24,10 @@ class RoomyLayer(DynamicLayer):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
-        self.keys = _appended(self.keys, key_states)
-        self.values = _appended(self.values, value_states)
-        return self.keys, self.values
+        assert self.keys is not None and self.values is not None
+        keys, values = _appended(self.keys, key_states), _appended(self.values, value_states)
+        self.keys, self.values = keys, values
+        return keys, values
 
 
 def _appended(filled: Tensor, new: Tensor) -> Tensor:
@@ -46,7 +47,8 @@ def _appended(filled: Tensor, new: Tensor) -> Tensor:
 def roomy_cache(config: PreTrainedConfig) -> DynamicCache:
     """Make a cache for a model whose full-attention layers have room to grow; other kinds stay as they are."""
     cache = DynamicCache(config=config)
-    cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    roomy: Any = RoomyLayer  # its parent's initialiser is untyped
+    cache.layers = [roomy() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
 

@@ -9,14 +9,15 @@ STAMP := $(VENV)/installed
 demo: $(STAMP)
 	$(BIN)/socratic run recipes/quickstart.toml
 
+# A thread for each of the two test processes: more would wait for each other.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/training.py --json benchmarks/training.json

@@ -130,7 +130,8 @@ def _command(options: argparse.Namespace) -> None:
 def _runs_folder(recipe: Path, name: str) -> Path:
     """Return where the run folder lies: for a run's own recipe.toml, where it is."""
     folder = recipe.resolve().parent
-    return folder.parent if recipe.name == "recipe.toml" and folder.name == name else Path("runs")
+    is_run = recipe.name == "recipe.toml" and folder.name == name and (folder / "problems.manifest.json").exists()
+    return folder.parent if is_run else Path("runs")
 
 
 def _print_status(run: "Run", console: "Console") -> None:

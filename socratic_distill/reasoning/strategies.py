@@ -164,9 +164,11 @@ STRATEGIES: dict[str, Strategy] = {
 
 
 def register_strategy(strategy: Strategy) -> None:
-    """Add a way to solve, so that recipes can name it. Raises UserError where the name is taken."""
+    """Add a way to solve, so that recipes can name it. Raises UserError where a name can't be had."""
     if strategy.name in STRATEGIES:
         raise UserError(f"a strategy named {strategy.name!r} exists already; choose another name")
+    if odd := [name for name in strategy.students if not name.isidentifier()]:
+        raise UserError(f"{odd[0]!r} can't name a student, for it names a folder; use letters, digits and underscores")
     STRATEGIES[strategy.name] = strategy
 
 

@@ -14,15 +14,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from socratic_distill.problems import load_problems
+from socratic_distill.problems import DATASETS
 from socratic_distill.reasoning.strategies import STRATEGIES
-from socratic_distill.recipe import Train
 from socratic_distill.stages.annotate import human_annotation
-from socratic_distill.stages.train import lessons_for
 from socratic_distill.students import Encoder, load_base, load_tokenizer
+from socratic_distill.training.lessons import lessons_for
 from socratic_distill.training.sequences import encode_lesson
 
 HERE = Path(__file__).resolve().parent
@@ -92,12 +92,12 @@ def arguments() -> argparse.Namespace:
 
 def prepare(path: Path, *, data: str, count: int) -> None:
     """Write the problems as merged sequences (ids, targets) and as prompt/completion pairs, for both sides to read."""
-    problems = [one for one in load_problems("gsm8k", train=data, test=data) if one.split == "train"][:count]
-    strategies = list(STRATEGIES.values())
-    lessons = lessons_for("solver", strategies, problems, [human_annotation(one) for one in problems], Train())
+    problems = list(islice(DATASETS["gsm8k"].load(data, split="train"), count))
+    annotations = [human_annotation(one) for one in problems]
+    lessons = lessons_for("solver", STRATEGIES["socratic_iterative"], problems, annotations, facts="none")["train"]
     encoder = Encoder(load_tokenizer("smollm2-135m"))
     rows = []
-    for lesson in (lesson for group in lessons.values() for lesson in group):
+    for lesson in lessons:
         sequence = encode_lesson(lesson, encoder)
         labels = [-100] * len(sequence.ids)
         for place in sequence.targets:

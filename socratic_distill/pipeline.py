@@ -16,6 +16,9 @@ from socratic_distill.run import QUIET, NotMade, Progress, Run, Target
 STAGES = ("load", "annotate", "verify", "train", "solve", "evaluate", "report")
 """The stages in order; each is a module of `stages` whose `targets` offers what it can make."""
 
+BESIDES = {"export": "train"}
+"""Commands that a whole run leaves out, by the stage whose place they could take."""
+
 State = Literal["done", "changed", "begun", "missing"]
 
 
@@ -51,7 +54,7 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool = False, dry_run:
     with _alone_in(run.folder):
         write_whole(run.path("recipe.toml"), dump_recipe(run.recipe))
         try:
-            for stage in STAGES[: STAGES.index(stages[0])]:
+            for stage in STAGES[: STAGES.index(BESIDES.get(stages[0], stages[0]))]:
                 _refuse_outdated(run, stage)
             for stage in stages:
                 for target in _targets(run, stage):

@@ -35,16 +35,118 @@ class Problems(Settings):
     seed: int = 0
 
 
+class Server(Settings):
+    """`[annotate.server]`, `[solve.<name>.server]`: an OpenAI-compatible server, and how gently to treat it."""
+
+    base_url: str
+    """Up to and with the version, such as `http://localhost:8000/v1`."""
+    key_env: str = ""
+    """The environment variable that holds the key; the key itself never stands in a recipe."""
+    api: Literal["chat", "completions"] = "chat"
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the server calls the most tokens it may write; newer hosted models want the second."""
+    body: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of every request, such as `reasoning_effort`."""
+    timeout: float = Field(120.0, gt=0)
+    """Seconds for a whole request."""
+    tries: int = Field(6, ge=1)
+    """How often a request is sent before it has failed."""
+    concurrency: int = Field(64, ge=1)
+    """Requests in flight at once."""
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+
+
+class Prices(Settings):
+    """`[annotate.prices]`: US dollars per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    """Reasoning tokens are output."""
+    cached: float | None = Field(None, ge=0)
+    """Input that the server had cached; the price of input where not given."""
+
+
+Guide = Literal["rationale", "equations", "facts", "decomposition", "answer", "steps"]
+"""What a teacher may be shown of the gold reasoning; `steps` is the number of subquestions to ask."""
+
+
 class Annotate(Settings):
     """`[annotate]`: where the reasoning comes from."""
 
-    source: Literal["human"] = "human"
+    source: Literal["human", "teacher", "import"] = "human"
+    style: Literal["cot", "socratic"] = "socratic"
+    """What a teacher is asked for, and what an imported text is read as."""
+    # A teacher's own settings.
+    engine: Literal["openai", "transformers"] = "openai"
+    model: str = ""
+    """The teacher's name at the server; a folder or hub name for `transformers`."""
+    server: Server | None = None
+    attempts: int = Field(1, ge=1)
+    """Annotations asked for each problem."""
+    temperature: float = Field(0.7, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(1024, ge=1)
+    seed: int = 0
+    exemplars: str = ""
+    """A file of worked examples; those of the data set where not given."""
+    shots: int = Field(4, ge=0)
+    """Worked examples shown."""
+    guide: tuple[Guide, ...] = ()
+    structured: bool = False
+    """Ask the server for JSON by a schema (`response_format`), where it has that."""
+    retry: tuple[Literal["unreadable", "failed"], ...] = ()
+    """What to ask for anew though it has been paid for."""
+    prices: Prices | None = None
+    max_usd: float | None = Field(None, ge=0)
+    """A hard ceiling on what is spent, in flight or unknown; what it leaves no room for is not asked."""
+    executor: Literal["local", "ray"] = "local"
+    actors: int = Field(2, ge=1)
+    """Ray actors, each with a share of the requests in flight."""
+    # An import's own settings.
+    file: str = ""
+    """Teachers' raw texts: JSONL or a JSON list."""
+    question_field: str = ""
+    """Where a row has its problem's question; found by itself where not given."""
+    text_field: str = ""
+    """Where a row has the teacher's text; found by itself where not given."""
+
+
+CheckName = Literal[
+    "answer",
+    "arithmetic",
+    "unused_answer",
+    "step_count",
+    "repeated_subquestion",
+    "gives_away",
+    "not_a_question",
+    "off_question",
+    "cut",
+]
 
 
 class Verify(Settings):
-    """`[verify]`: which checks reject an annotation."""
+    """`[verify]`: which annotations are kept."""
 
-    reject: tuple[Literal["answer"], ...] = ("answer",)
+    reject: tuple[CheckName, ...] = ("answer",)
+    """Checks that reject; all others only mark."""
+    min_steps: int = Field(1, ge=1)
+    max_steps: int = Field(16, ge=1)
+    gold: Literal["given", "majority"] = "given"
+    """What the answer must equal: the data set's, or that of most attempts."""
+    keep: Literal["first", "distinct", "most_verified"] = "distinct"
+    """Which consistent attempts at a problem: the first, all that differ, or by their right equations."""
+    at_most: int | None = Field(None, ge=1)
+    """Annotations kept of one problem."""
+    near_duplicate: float = Field(0.9, gt=0, le=1)
+    """Word trigram overlap (Jaccard) from which a later attempt at the same problem is a duplicate."""
+
+
+class Export(Settings):
+    """`[export]`: how `socratic export` writes what the students would learn."""
+
+    format: Literal["jsonl", "datasets"] = "jsonl"
+    """JSON lines, or a folder that `datasets.load_from_disk` reads."""
 
 
 class Scratch(Settings):
@@ -136,6 +238,7 @@ class Recipe(Settings):
     problems: Problems
     annotate: Annotate = Annotate()
     verify: Verify = Verify()
+    export: Export = Export()
     train: Train = Train()
     solve: dict[Name, Solve]
     evaluate: Evaluate = Evaluate()

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 AnswerKind = Literal["number", "boolean", "choice", "text"]
 Split = Literal["train", "validation", "test"]
-FinishReason = Literal["end", "stop_string", "length", "prompt_too_long", "failed"]
+FinishReason = Literal["end", "stop_string", "length", "prompt_too_long", "failed", "over_budget"]
+"""`failed` and `over_budget` are requests that were never answered; the last were never sent."""
 
 
 class Record(BaseModel):
@@ -48,6 +49,17 @@ class Problem(Record):
     """What a loader noticed, such as `rationale_disagrees`; counted in the report."""
 
 
+class Transcript(Record):
+    """What could be read from a teacher's text: a rationale, or steps, and an answer; else why not."""
+
+    rationale: str = ""
+    steps: tuple[Step, ...] = ()
+    answer: str = ""
+    """The final answer as the text states it."""
+    unreadable: str = ""
+    """The reason, such as `no_answer`; empty where the text was read."""
+
+
 class Annotation(Record):
     """What a human or a teacher wrote for a problem."""
 
@@ -58,7 +70,16 @@ class Annotation(Record):
     attempt: int = 0
     rationale: str = ""
     steps: tuple[Step, ...] = ()
-    answer: str
+    answer: str = ""
+    """Empty where nothing could be read."""
+    text: str = ""
+    """A teacher's own text, raw; empty for a human's."""
+    unreadable: str = ""
+    """Why there is no reasoning: a `Transcript`'s reason, or the finish reason of a request that was not answered."""
+    cut: bool = False
+    """The text reached the limit of tokens."""
+    guided: tuple[str, ...] = ()
+    """What of the gold reasoning the teacher was shown, such as `rationale`."""
 
 
 class Verdict(Record):
@@ -68,6 +89,13 @@ class Verdict(Record):
     attempt: int
     kept: bool
     reason: str = ""
+    """The check that rejected it, or why it was not chosen; empty where it is kept."""
+    marks: tuple[str, ...] = ()
+    """Checks that failed and do not reject."""
+    consistent: bool | None = None
+    """Its answer is the gold one, or the majority's where no gold is known; None where it could not be read."""
+    majority: float | None = None
+    """Without gold answers: the share of readable attempts that agree with the most frequent answer."""
 
 
 class Prompt(Record):
@@ -97,6 +125,8 @@ class Completion(Record):
     prompt_tokens: int
     tokens: int
     """Generated tokens, the terminator included."""
+    detail: str = ""
+    """What a failure said of itself, such as `HTTP 400: too long`."""
 
 
 class Example(Record):

@@ -193,7 +193,8 @@ def _student(kind: StudentKind, tokenizer: "PreTrainedTokenizerBase") -> "Loaded
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from socratic_distill.students import Encoder, ready
-    from socratic_distill.training.sequences import Lesson, encode_lesson
+    from socratic_distill.training.lessons import Lesson
+    from socratic_distill.training.sequences import encode_lesson
 
     sizes = (
         {"n_embd": 64, "n_layer": 2, "n_head": 2, "n_positions": 96, "resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0}

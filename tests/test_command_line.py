@@ -90,7 +90,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_every_command_takes_a_recipe_and_the_same_flags(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(COMMANDS) == [
-        "load", "annotate", "verify", "train", "solve", "evaluate", "report", "run", "status"
+        "load", "annotate", "verify", "train", "solve", "evaluate", "report", "export", "run", "status"
     ]  # fmt: skip
     for command in COMMANDS:
         with pytest.raises(SystemExit) as end:

@@ -67,7 +67,7 @@ def calculated(
     sampling = sampling or Sampling()
     dialogue = with_calculator(one_ask(own), sampling)
     [finished] = drive([("1", dialogue)], {"cot": ScriptedEngine(script, context=context)}, sampling=sampling)
-    return finished.solution, finished.turns
+    return finished.result, finished.turns
 
 
 def writing(text: str) -> Script:
@@ -175,8 +175,8 @@ def test_asks_made_together_are_interrupted_each_by_itself() -> None:
     dialogue = with_calculator(two_together(), Sampling())
     engines = {name: ScriptedEngine(script) for name, script in scripts.items()}
     [finished] = drive([("1", dialogue)], engines, sampling=Sampling())
-    assert finished.solution.text == "a <<1+1=2>>2 and <<2+2=4>>4 | no marks"
-    assert (finished.solution.marks, finished.solution.marks_changed) == (2, 1)
+    assert finished.result.text == "a <<1+1=2>>2 and <<2+2=4>>4 | no marks"
+    assert (finished.result.marks, finished.result.marks_changed) == (2, 1)
     assert [turn.student for turn in finished.turns] == ["a", "b", "a", "a"]
 
 

@@ -71,7 +71,7 @@ def test_neither_window_nor_engines_nor_the_order_of_replies_changes_what_a_dial
         for other in others:
             driven = by_key({"a": one, "b": other}, window=window)
             for key, finished in driven.items():
-                assert finished.solution == alone[key].solution
+                assert finished.result == alone[key].result
                 assert [(turn.student, turn.text) for turn in finished.turns] == [
                     (turn.student, turn.text) for turn in alone[key].turns
                 ], "turns stand in the order of their asks"
@@ -118,7 +118,7 @@ def test_dialogues_that_ask_nothing_end_at_once_however_many() -> None:
     dialogues = ((str(place), rounds("p", 0)) for place in range(5000))
     finished = list(drive(dialogues, {}, sampling=S, window=2))
     assert [one.key for one in finished] == [str(place) for place in range(5000)]
-    assert all(one.turns == () and one.solution == Solution(text="p") for one in finished)
+    assert all(one.turns == () and one.result == Solution(text="p") for one in finished)
 
 
 def test_no_dialogues_give_nothing() -> None:
@@ -133,7 +133,7 @@ def test_an_empty_tuple_of_asks_is_answered_by_an_empty_tuple() -> None:
         return Solution(text=f"{reply.text}{again}")
 
     [finished] = drive([("1", dialogue())], {"a": Continuous(0)}, sampling=S)
-    assert finished.solution.text == "<()>()"
+    assert finished.result.text == "<()>()"
     assert len(finished.turns) == 1
 
 
@@ -143,7 +143,7 @@ def test_one_ask_in_a_tuple_is_answered_by_a_tuple() -> None:
         return Solution(text=str(len(replies)))
 
     [finished] = drive([("1", dialogue())], {"a": Continuous(0)}, sampling=S)
-    assert finished.solution.text == "1"
+    assert finished.result.text == "1"
 
 
 def test_asks_that_carry_no_sampling_take_that_of_the_drive() -> None:

@@ -48,7 +48,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "accelerate": ("training.loop",),
     "safetensors": ("students", "training.checkpoint"),
     "peft": ("stages.train",),
-    "datasets": ("problems.sources",),
+    "datasets": ("problems.sources", "stages.export"),
     "numpy": ("statistics",),
     "scipy": ("statistics",),
     "statsmodels": ("statistics",),

@@ -30,7 +30,8 @@ from socratic_distill.records import Annotation, Completion, Problem, Prompt, Sa
 from socratic_distill.stages.annotate import human_annotation
 from socratic_distill.stages.evaluate import score
 from socratic_distill.students import Encoder
-from socratic_distill.training.sequences import encode_lesson, lessons_of
+from socratic_distill.training.lessons import lessons_of
+from socratic_distill.training.sequences import encode_lesson
 
 GOLDEN = Path(__file__).parent / "golden"
 REGENERATE = "SOCRATIC_WRITE_GOLDEN"  # set it to write the golden files anew
@@ -160,7 +161,7 @@ def check_prompt_ids(problem: Problem, encoder: Encoder, facts: Facts) -> int:
         students = {name: Annotator(texts[name]) for name in strategy.students}
         dialogue = strategy.dialogue(shown(problem, facts))
         [finished] = drive([(problem.id, dialogue)], students, sampling=Sampling())
-        assert score(problem, finished.solution).correct
+        assert score(problem, finished.result).correct
         for name, student in students.items():
             lessons = lessons_of(name, strategy, problem, annotation, facts)
             assert len(lessons) == 1, "the examples of one problem make one sequence"

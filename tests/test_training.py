@@ -19,16 +19,10 @@ from socratic_distill.reasoning.strategies import STRATEGIES, shown
 from socratic_distill.records import Annotation, Problem, Step
 from socratic_distill.students import Encoder
 from socratic_distill.training.attention import BLOCK, causal_blocks
+from socratic_distill.training.lessons import Lesson, lessons_of
 from socratic_distill.training.loss import Loss, fast_loss, loss_of, plain_loss
 from socratic_distill.training.optimizer import learning_rate_at
-from socratic_distill.training.sequences import (
-    Lesson,
-    TokenSequence,
-    encode_lesson,
-    lessons_of,
-    micro_batches,
-    plan_epoch,
-)
+from socratic_distill.training.sequences import TokenSequence, encode_lesson, micro_batches, plan_epoch
 
 EQUAL = 1e-9
 """Relative difference that float64 explains."""

@@ -25,6 +25,7 @@ STAGE_HELP = {
 }
 COMMANDS = {
     **STAGE_HELP,
+    "export": "write what the students would learn, for other trainers",
     "run": "do all of it in order, skipping what is done",
     "status": "say what is done and what is not",
 }

@@ -2,26 +2,27 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Generic
 
 from socratic_distill.engines import Engine
-from socratic_distill.reasoning.dialogue import Ask, Dialogue
-from socratic_distill.records import Completion, Sampling, Solution, Turn
+from socratic_distill.reasoning.dialogue import Ask, Dialogue, Result
+from socratic_distill.records import Completion, Sampling, Turn
 
 
 @dataclass(frozen=True)
-class Finished:
+class Finished(Generic[Result]):
     """A dialogue that has ended, with every ask that it made."""
 
     key: str
-    solution: Solution
+    result: Result
     turns: tuple[Turn, ...]
 
 
 @dataclass
-class _Open:
+class _Open(Generic[Result]):
     """A dialogue under way and the replies that it still waits for, by their place in its last yield."""
 
-    dialogue: Dialogue
+    dialogue: Dialogue[Result]
     asks: tuple[Ask, ...] = ()
     together: bool = False
     replies: dict[int, Completion] = field(default_factory=dict)
@@ -29,22 +30,22 @@ class _Open:
 
 
 def drive(
-    dialogues: Iterable[tuple[str, Dialogue]],
+    dialogues: Iterable[tuple[str, Dialogue[Result]]],
     engines: Mapping[str, Engine],
     *,
     sampling: Sampling,
     window: int = 64,
-) -> Iterator[Finished]:
+) -> Iterator[Finished[Result]]:
     """Run dialogues, at most `window` open at a time, and yield each as it ends.
 
     `engines` maps a student's name to what runs it; `sampling` is that of asks which carry none. Asks made together
     are answered together. A next dialogue is drawn only when there is room for it.
     """
     coming = iter(dialogues)
-    opened: dict[str, _Open] = {}
+    opened: dict[str, _Open[Result]] = {}
     distinct = {id(engine): engine for engine in engines.values()}
 
-    def advance(key: str, reply: Completion | tuple[Completion, ...] | None) -> Finished | None:
+    def advance(key: str, reply: Completion | tuple[Completion, ...] | None) -> Finished[Result] | None:
         one = opened[key]
         try:
             asks = one.dialogue.send(reply)

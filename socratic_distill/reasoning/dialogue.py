@@ -1,4 +1,4 @@
-"""A way to solve is a dialogue: a generator that yields asks, is sent completions, and returns a solution.
+"""A way to solve, or to teach, is a dialogue: a generator that yields asks, is sent completions, and returns a result.
 
 It sees no engine, no batch and no other problem. Replaying one with an annotation's texts yields its training examples.
 """
@@ -6,6 +6,8 @@ It sees no engine, no batch and no other problem. Replaying one with an annotati
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from typing_extensions import TypeVar
 
 from socratic_distill.reasoning.arithmetic import corrected, marks
 from socratic_distill.records import Completion, Example, FinishReason, Prompt, Sampling, Solution
@@ -20,8 +22,13 @@ class Ask:
     sampling: Sampling | None = None
 
 
-Dialogue = Generator[Ask | tuple[Ask, ...], Any, Solution]
-"""Yields an ask and is sent a `Completion`, or yields a tuple of asks and is sent a tuple of completions."""
+Result = TypeVar("Result", default=Solution)
+
+Dialogue = Generator[Ask | tuple[Ask, ...], Any, Result]
+"""Yields an ask and is sent a `Completion`, or yields a tuple of asks and is sent a tuple of completions.
+
+`Dialogue` alone returns a `Solution`; a teacher's returns an `Annotation`.
+"""
 
 
 def replay(dialogue: Dialogue, texts: Mapping[str, Sequence[str]]) -> tuple[list[Example], Solution]:

@@ -91,7 +91,7 @@ def _make(
                 row = SolutionRow(
                     key=keys[finished.key],
                     problem=finished.key,
-                    solution=finished.solution,
+                    solution=finished.result,
                     turns=finished.turns,
                     seconds=round(now - last, 4),
                 )

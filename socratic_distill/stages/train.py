@@ -13,94 +13,47 @@ from socratic_distill.artifacts import fingerprint, fingerprint_records
 from socratic_distill.errors import UserError
 from socratic_distill.machine import compute_dtype, release_memory
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
-from socratic_distill.reasoning.strategies import STRATEGIES, Strategy, named_strategy
-from socratic_distill.recipe import Recipe, Train
-from socratic_distill.records import Annotation, Problem
+from socratic_distill.recipe import Train
+from socratic_distill.records import Split
 from socratic_distill.run import Run, Target, by_problem
-from socratic_distill.students import (
-    Encoder,
-    base_fingerprint,
-    load_base,
-    make_scratch,
-    save_student,
-)
+from socratic_distill.students import Encoder, base_fingerprint, load_base, make_scratch, save_student
 from socratic_distill.training.checkpoint import remove_checkpoints
+from socratic_distill.training.lessons import Lesson, lessons_by_student, trained_strategies, usable
 from socratic_distill.training.loop import train
-from socratic_distill.training.sequences import Lesson, encode_lesson, lessons_of
+from socratic_distill.training.sequences import encode_lesson
 
 # Settings that bound memory or time and change a result by rounding at most.
 _WITHOUT_EFFECT = {"micro_batch_tokens", "checkpoint_minutes"}
 
 
-def trained_strategies(recipe: Recipe) -> list[Strategy]:
-    """Return the strategies whose students the recipe trains, without repeats, in the order of the table."""
-    named = [named_strategy(solve.strategy).name for solve in recipe.solve.values() if solve.trained]
-    return [strategy for name, strategy in STRATEGIES.items() if name in named]
-
-
 def targets(run: Run) -> Iterator[Target]:
     """Offer the scratch base, where the recipe has one, and a folder for each student."""
     settings = run.recipe.train
-    strategies = trained_strategies(run.recipe)
-    problems = run.problems("train", "validation")
-    annotations = usable(run.kept(), strategies, rows=settings.rows)
+    learned = lessons_by_student(run)
     base = base_fingerprint(settings.student)
     if settings.student == "scratch":
-        offered = scratch_target(run, problems, annotations)
+        offered = scratch_target(run)
         base = fingerprint([offered.settings, offered.inputs])
         yield offered
     kept = {key: value for key, value in settings.model_dump(mode="json").items() if key not in _WITHOUT_EFFECT}
     if settings.student != "scratch":
         kept.pop("scratch")
-    for student in dict.fromkeys(name for strategy in strategies for name in strategy.students):
-        lessons = lessons_for(student, strategies, problems, annotations, settings)
-        learned = {
-            split: [lesson for problem in problems if problem.split == split for lesson in lessons.get(problem.id, ())]
-            for split in ("train", "validation")
-        }
-        if not learned["train"]:
-            raise UserError(f"no annotation can teach the {student}: the data set has no subquestions for any problem")
-        inputs = {"base": base, **{split: fingerprint_records(rows) for split, rows in learned.items()}}
+    for student, lessons in learned.items():
+        inputs = {"base": base, **{split: fingerprint_records(rows) for split, rows in lessons.items()}}
         yield Target(
             f"students/{student}",
             {**kept, "prompt_version": PROMPT_VERSION},
             inputs,
-            partial(_make, run, student, learned, fingerprint([kept, PROMPT_VERSION, inputs])),
+            partial(_make, run, student, lessons, fingerprint([kept, PROMPT_VERSION, inputs])),
             partial(remove_checkpoints, run.path(f"students/{student}")),
         )
 
 
-def usable(annotations: Sequence[Annotation], strategies: Sequence[Strategy], *, rows: str) -> list[Annotation]:
-    """Return the annotations that teach: with `shared`, those alone that every strategy can use."""
-    if rows == "all":
-        return list(annotations)
-    return [one for one in annotations if all(strategy.texts(one) is not None for strategy in strategies)]
-
-
-def lessons_for(
-    student: str,
-    strategies: Sequence[Strategy],
-    problems: Sequence[Problem],
-    annotations: Sequence[Annotation],
-    settings: Train,
-) -> dict[str, list[Lesson]]:
-    """Return what a student learns, by problem, from the first strategy that asks it."""
-    strategy = next(one for one in strategies if student in one.students)
-    groups = by_problem(annotations)
-    return {
-        problem.id: [
-            lesson
-            for annotation in groups.get(problem.id, ())
-            for lesson in lessons_of(student, strategy, problem, annotation, settings.facts)
-        ]
-        for problem in problems
-    }
-
-
-def scratch_target(run: Run, problems: Sequence[Problem], annotations: Sequence[Annotation]) -> Target:
+def scratch_target(run: Run) -> Target:
     """Offer `base/`: an untrained student of the recipe's size, its tokenizer made from the problems to learn from."""
     settings = run.recipe.train
-    groups = by_problem(annotations)
+    problems = run.problems("train", "validation")
+    groups = by_problem(usable(run.kept(), trained_strategies(run.recipe), rows=settings.rows))
     texts = [
         text
         for problem in problems
@@ -136,7 +89,7 @@ def load_start(run: Run) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return load_base(source, dtype=dtype, dropout=run.recipe.train.dropout)
 
 
-def _make(run: Run, student: str, learned: Mapping[str, Sequence[Lesson]], identity: str) -> Mapping[str, Any]:
+def _make(run: Run, student: str, learned: Mapping[Split, Sequence[Lesson]], identity: str) -> Mapping[str, Any]:
     settings = run.recipe.train
     folder = run.path(f"students/{student}")
     torch.manual_seed(settings.seed)

@@ -1,49 +1,11 @@
-"""Examples of one problem merged into one sequence with several learned pieces: equal in loss, fewer tokens."""
+"""Lessons as token ids, and how an epoch of them is cut into batches of like length."""
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from socratic_distill.reasoning.dialogue import replay
-from socratic_distill.reasoning.strategies import Facts, Strategy, shown
-from socratic_distill.records import Annotation, Example, Problem, Record
 from socratic_distill.students import Encoder
-
-
-class Lesson(Record):
-    """What one student learns from one problem: pieces, and which of them it is to write itself."""
-
-    problem: str
-    pieces: tuple[str, ...]
-    learned: tuple[int, ...]
-    """Places of the pieces that the loss is on."""
-
-
-def merge(problem: str, examples: Iterable[Example]) -> list[Lesson]:
-    """Merge examples of one student and problem whose prompts grow by whole pieces; others stay apart.
-
-    Under causal attention the merged loss equals the examples' one by one.
-    """
-    lessons: list[Lesson] = []
-    for example in examples:
-        assert not example.prompt.begun, "an annotation's replay is never resumed in the middle of a piece"
-        prompt = example.prompt.pieces
-        learned: tuple[int, ...] = ()
-        if lessons and prompt[: len(lessons[-1].pieces)] == lessons[-1].pieces:
-            learned = lessons.pop().learned
-        lessons.append(Lesson(problem=problem, pieces=(*prompt, example.completion), learned=(*learned, len(prompt))))
-    return lessons
-
-
-def lessons_of(
-    student: str, strategy: Strategy, problem: Problem, annotation: Annotation, facts: Facts
-) -> list[Lesson]:
-    """Replay an annotation through a strategy and return what one of its students learns from it."""
-    texts = strategy.texts(annotation)
-    if texts is None:
-        return []
-    examples, _ = replay(strategy.dialogue(shown(problem, facts)), texts)
-    return merge(problem.id, (example for example in examples if example.student == student))
+from socratic_distill.training.lessons import Lesson
 
 
 @dataclass(frozen=True)

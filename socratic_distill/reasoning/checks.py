@@ -9,8 +9,15 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from socratic_distill.reasoning.answers import same_answer
-from socratic_distill.reasoning.arithmetic import Mark, equations, last_number, marks, numeral_matches, plain
-from socratic_distill.reasoning.arithmetic import read_numeral as read
+from socratic_distill.reasoning.arithmetic import (
+    Mark,
+    equations,
+    last_number,
+    marks,
+    numeral_matches,
+    plain,
+    read_numeral,
+)
 from socratic_distill.recipe import CheckName, Verify
 from socratic_distill.records import Annotation, Problem
 
@@ -24,17 +31,17 @@ _NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven tw
 _OPERATOR = re.compile(r"(?<=[\d)])[ \t]?([/xX])[ \t]?(?=[\d.($])")
 
 
-def answer(problem: Problem, annotation: Annotation, settings: Verify) -> bool:
+def answer(problem: Problem, annotation: Annotation, _settings: Verify) -> bool:
     """Check that the final answer equals the gold answer: the paper's consistency filter."""
     return same_answer(annotation.answer, problem.answer, kind=problem.answer_kind, choices=problem.choices)
 
 
-def arithmetic(problem: Problem, annotation: Annotation, settings: Verify) -> bool:
+def arithmetic(_problem: Problem, annotation: Annotation, _settings: Verify) -> bool:
     """Check that every equation, marked or plain, that can be calculated is right, in the rationale and all steps."""
     return all(equation.right is not False for equation in stated_equations(annotation))
 
 
-def unused_answer(problem: Problem, annotation: Annotation, settings: Verify) -> bool:
+def unused_answer(_problem: Problem, annotation: Annotation, _settings: Verify) -> bool:
     """Check that each step's answer but the last stands as a number in a later solution.
 
     Signs are not compared. A step whose answer has no number passes.
@@ -44,29 +51,29 @@ def unused_answer(problem: Problem, annotation: Annotation, settings: Verify) ->
         value = _value(step.answer)
         if place < len(annotation.steps) - 1 and value is not None and value not in later:
             return False
-        later |= numbers(step.solution)
+        later |= numbers(step.solution) | spelt_numbers(step.solution)
     return True
 
 
-def step_count(problem: Problem, annotation: Annotation, settings: Verify) -> bool:
+def step_count(_problem: Problem, annotation: Annotation, settings: Verify) -> bool:
     """Check that the number of steps is `min_steps` to `max_steps`."""
     return not annotation.steps or settings.min_steps <= len(annotation.steps) <= settings.max_steps
 
 
-def repeated_subquestion(problem: Problem, annotation: Annotation, settings: Verify) -> bool:
+def repeated_subquestion(_problem: Problem, annotation: Annotation, _settings: Verify) -> bool:
     """Check that no subquestion has the words of an earlier one in the same order, in whatever case."""
     asked = [tuple(words(step.subquestion)) for step in annotation.steps]
     return len(set(asked)) == len(asked)
 
 
-def gives_away(problem: Problem, annotation: Annotation, settings: Verify) -> bool:
+def gives_away(problem: Problem, annotation: Annotation, _settings: Verify) -> bool:
     """Check that no subquestion holds its own answer, unless the problem or an earlier answer holds it too.
 
     A number is looked for as one, whatever its sign, and another answer as a run of words. Yes, no, true, false and
     single letters are not looked for.
     """
     given = "\n".join((problem.question, *problem.facts, *problem.choices))
-    known, given_words = numbers(given), _run(given)
+    known, given_words = numbers(given) | spelt_numbers(given), _run(given)
     known_runs: set[str] = set()
     for step in annotation.steps:
         value, run = _value(step.answer), _run(step.answer)
@@ -81,18 +88,18 @@ def gives_away(problem: Problem, annotation: Annotation, settings: Verify) -> bo
     return True
 
 
-def not_a_question(problem: Problem, annotation: Annotation, settings: Verify) -> bool:
+def not_a_question(_problem: Problem, annotation: Annotation, _settings: Verify) -> bool:
     """Check that every subquestion asks: see `is_question`."""
     return all(is_question(step.subquestion) for step in annotation.steps)
 
 
-def off_question(problem: Problem, annotation: Annotation, settings: Verify) -> bool:
+def off_question(problem: Problem, annotation: Annotation, _settings: Verify) -> bool:
     """Check that the last subquestion has at least one of the problem's asked-for words: see `asked_words`."""
     asked = asked_words(problem.question)
     return not annotation.steps or not asked or bool(asked & _stems(words(annotation.steps[-1].subquestion)))
 
 
-def cut(problem: Problem, annotation: Annotation, settings: Verify) -> bool:
+def cut(_problem: Problem, annotation: Annotation, _settings: Verify) -> bool:
     """Check that the text did not reach the limit of tokens."""
     return not annotation.cut
 
@@ -129,14 +136,17 @@ def words(text: str) -> list[str]:
 
 
 def numbers(text: str) -> set[Fraction]:
-    """Return the numbers of a text without their signs; words count from zero to twelve."""
+    """Return the numbers that a text writes in digits, without their signs."""
     text = plain(text)
-    spaced = _OPERATOR.sub(r" \1 ", text)
-    found = (read(match).canonical for one in {text, spaced} for match in numeral_matches(one))
+    texts = {text, _OPERATOR.sub(r" \1 ", text)}
+    found = (read_numeral(match).canonical for one in texts for match in numeral_matches(one))
+    return {abs(Fraction(number)) for number in found if number is not None}
+
+
+def spelt_numbers(text: str) -> set[Fraction]:
+    """Return the numbers from zero to twelve that a text writes as words."""
     said = set(words(text))
-    return {abs(Fraction(one)) for one in found if one is not None} | {
-        Fraction(value) for value, word in enumerate(_NUMBER_WORDS) if word in said
-    }
+    return {Fraction(value) for value, word in enumerate(_NUMBER_WORDS) if word in said}
 
 
 def _value(text: str) -> Fraction | None:
@@ -155,25 +165,23 @@ _UNTOLD = {"yes", "no", "true", "false"}
 
 # --- what asks, and what is asked for
 
-_ASKS = "how|what|which|who|whom|whose|when|where|why"
-_HELPS = (
-    "is|are|was|were|am|do|does|did|can|could|will|would|shall|should|has|have|had|may|might|must|if so|in what|at what"
-)
+_LEADS = "first|second|third|next|then|now|finally|lastly|and|so|in|at|by|for|to|of|on|from|with"
+_ASKS = "how|what|which|who|whom|whose|why"
+_HELPS = "is|are|was|were|am|do|does|did|can|could|would|should|has|have|had"
 _TELLS = (
     "add|calculate|compare|compute|convert|count|describe|determine|divide|estimate|evaluate|explain|express|find|give|"
     "identify|list|multiply|name|show|simplify|solve|state|subtract|tell|work out|write"
 )
-_OPENS = re.compile(
-    rf"\W*+(?:(?:first|second|third|next|then|now|finally|lastly|and|so)\W++)?(?:{_ASKS}|{_HELPS}|{_TELLS})\b",
-    re.IGNORECASE,
-)
+_OPENS = re.compile(rf"\W*+(?:(?:{_LEADS})\W++)?(?:{_ASKS}|{_HELPS}|{_TELLS})\b", re.IGNORECASE)
 _GOES_ON = re.compile(r"[,:;][ \t]?(?:and |then )?(?:how|what)\b", re.IGNORECASE)
 _CLOSING = " \t\r\n\"'”’»)]}*_"
 
 
 def is_question(text: str) -> bool:
-    """Say whether a text asks: it has a word, and ends in a question mark, or opens with a question word, an
-    auxiliary or an imperative (`find`, after a `then` too), or goes on after a comma with `how` or `what`.
+    """Say whether a text asks: it has a word, and one of four signs.
+
+    It ends in a question mark; it opens with a question word, an auxiliary or an imperative, perhaps after a word such
+    as `then` or `in`; or it goes on after a comma or colon with `how` or `what`.
     """
     if not _WORD.search(text):
         return False
@@ -211,6 +219,8 @@ def _stems(said: list[str]) -> frozenset[str]:
 
 def _stem(word: str) -> str:
     """Cut the commonest English endings, where three letters stay."""
+    if word.endswith("ss"):
+        return word
     for ending in ("ing", "ed", "es", "s", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             word = word.removesuffix(ending)

@@ -22,7 +22,7 @@ class Clock(TrainerCallback):
 
 
 def main() -> None:
-    """Train one epoch and leave problems per second, the first step left out as a warm-up."""
+    """Train and leave problems per second, the first step left out as a warm-up."""
     work, kind, batch, problems = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     rows = json.loads((work / "problems.json").read_text(encoding="utf-8"))
     rows = rows[:: max(1, len(rows) // problems)][:problems]
@@ -30,13 +30,14 @@ def main() -> None:
         examples = [pair for row in rows for pair in row["pairs"]]
     else:
         examples = [{"input_ids": row["ids"], "labels": row["labels"]} for row in rows]
+    epochs = 1 if len(examples) > batch else 2  # the first step is not timed, so there must be two
     clock = Clock()
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(work / "student"),
         args=SFTConfig(
             output_dir=str(work / "trl"),
             per_device_train_batch_size=batch,
-            num_train_epochs=1,
+            num_train_epochs=epochs,
             bf16=True,
             gradient_checkpointing=False,
             optim="adamw_torch_fused",
@@ -53,8 +54,8 @@ def main() -> None:
         callbacks=[clock],
     )
     trainer.train()
-    share = 1 - batch / len(examples)  # of the examples, after the first step
-    speed = len(rows) * share / (clock.times[-1] - clock.times[0])
+    timed = epochs - batch / len(examples)  # passes over the examples, after the first step
+    speed = len(rows) * timed / (clock.times[-1] - clock.times[0])
     (work / "figures.json").write_text(json.dumps({"problems_per_s": speed}), encoding="utf-8")
 
 

@@ -71,8 +71,8 @@ class RowAppender:
         self._path, self._file = path, file
         self._size = file.tell()
 
-    def append(self, row: Record) -> None:
-        """Write a row through to the file. Raises UserError where the disk is full."""
+    def append(self, row: Record) -> int:
+        """Write a row through to the file and return the byte at which it begins. Raises UserError for a full disk."""
         line = row.model_dump_json().encode() + b"\n"
         try:
             rest = line
@@ -84,6 +84,7 @@ class RowAppender:
                 f"can't write {self._path}: {error.strerror}; the rows before it are kept: make room and run it again"
             ) from error
         self._size += len(line)
+        return self._size - len(line)
 
     def _take_back(self) -> None:
         try:

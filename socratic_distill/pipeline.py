@@ -113,6 +113,8 @@ def _say_plan(run: Run, stage: str, *, fresh: bool) -> None:
             run.progress.say(
                 f"{stage}: {target.artifact}: {what}{', for ' if differences else ''}{'; '.join(differences)}"
             )
+            for line in target.plan() if fresh or state != "done" else ():
+                run.progress.say(f"{stage}: {line}")
     except NotMade as missing:
         run.progress.say(f"{stage}: to be planned once {missing.artifact} is made")
 

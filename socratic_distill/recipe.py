@@ -57,6 +57,10 @@ class Server(Settings):
     tokens_per_minute: float | None = Field(None, gt=0)
 
 
+GENTLENESS = {"timeout", "tries", "concurrency", "requests_per_minute", "tokens_per_minute", "key_env"}
+"""Settings of a server that change how it is asked, and no answer."""
+
+
 class Prices(Settings):
     """`[annotate.prices]`: US dollars per million tokens."""
 
@@ -133,7 +137,7 @@ class Verify(Settings):
     min_steps: int = Field(1, ge=1)
     max_steps: int = Field(16, ge=1)
     gold: Literal["given", "majority"] = "given"
-    """What the answer must equal: the data set's, or that of most attempts."""
+    """What the answer must equal: the data set's, or that of most attempts, which a tie has not."""
     keep: Literal["first", "distinct", "most_verified"] = "distinct"
     """Which consistent attempts at a problem: the first, all that differ, or by their right equations."""
     at_most: int | None = Field(None, ge=1)
@@ -205,7 +209,14 @@ class Solve(Settings):
     """What the students are shown; that which they were trained with where not given."""
     trained: bool = True
     """False asks the base student as it is, before training."""
-    engine: Literal["transformers"] = "transformers"
+    engine: Literal["transformers", "openai"] = "transformers"
+    server: Server | None = None
+    """Where `openai` finds the students: plain completions that take token ids, as vLLM and llama.cpp have them."""
+    models: dict[str, str] | None = None
+    """The server's name for each student; the student's own where not given."""
+    executor: Literal["local", "ray"] = "local"
+    actors: int = Field(2, ge=1)
+    """Ray actors, each with engines of its own; a window of problems is a block of theirs."""
     window: int = Field(64, ge=1)
     """Problems under way at once."""
     max_tokens: int = Field(320, ge=1)

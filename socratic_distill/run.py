@@ -68,6 +68,8 @@ class Target:
     """Makes it, going on where a stopped one was, and returns what else its manifest should say."""
     tidy: Callable[[], None] = lambda: None
     """Removes what only a stopped one needs; called once the manifest is there."""
+    plan: Callable[[], Sequence[str]] = lambda: ()
+    """Says, line by line, what making it would ask for and cost; writes and sends nothing."""
 
 
 @dataclass(frozen=True)

@@ -77,12 +77,38 @@ class Encoder:
         return ids
 
 
+class ChatEncoder:
+    """Turns a teacher's prompts into token ids by its tokenizer's chat template: user and assistant in turn.
+
+    Text that spells a special token is read as that token.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.terminator = encoder.terminator
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Encode a prompt and the template's opening of a reply."""
+        assert not prompt.begun, "a chat can't go on with a begun text"
+        turns = [
+            {"role": ("user", "assistant")[place % 2], "content": piece} for place, piece in enumerate(prompt.pieces)
+        ]
+        ids: list[int] = self._encoder.tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, return_dict=False
+        )
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Turn generated ids into text; special tokens are left out."""
+        return self._encoder.decode(ids)
+
+
 @dataclass(frozen=True)
 class LoadedStudent:
     """A model ready to write, and its encoder."""
 
     model: PreTrainedModel
-    encoder: Encoder
+    encoder: Encoder | ChatEncoder
     context: int
     """Tokens that prompt and completion may have together."""
 
@@ -340,9 +366,11 @@ def load_student(folder: Path | str, *, dtype: torch.dtype | None = None) -> Loa
     return ready(model, tokenizer)
 
 
-def ready(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LoadedStudent:
-    """Make a model ready to write."""
-    return LoadedStudent(model.to(device()).eval(), Encoder(tokenizer), context_length(model))  # type: ignore[arg-type]  # transformers types `to` as a decorated function
+def ready(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, chat: bool = False) -> LoadedStudent:
+    """Make a model ready to write; `chat` lets it read prompts by its tokenizer's chat template, if that has one."""
+    plain = Encoder(tokenizer)
+    encoder = ChatEncoder(plain) if chat and tokenizer.chat_template else plain
+    return LoadedStudent(model.to(device()).eval(), encoder, context_length(model))  # type: ignore[arg-type]  # transformers types `to` as a decorated function
 
 
 def read_student_manifest(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Exports: the same examples that our own training learns from, in a form that other trainers read."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_every_learned_piece_is_one_pair_after_all_that_its_student_read(tmp_pat
     problem = run.problems("train")[0]
     asked = [pair for pair in read(run.path("exports/decomposer/train.jsonl")) if problem.question in pair["prompt"]]
     assert [pair["completion"] for pair in asked] == [*(step.subquestion for step in problem.steps), DONE]
-    for earlier, later in zip(asked, asked[1:], strict=False):
+    for earlier, later in pairwise(asked):
         assert later["prompt"].startswith(earlier["prompt"] + earlier["completion"] + "\n")
 
 

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from socratic_distill.records import Solution, Step, Turn
-from socratic_distill.reporting.charts import accuracy_chart, steps_chart, training_chart
+from socratic_distill.reporting.charts import accuracy_chart, funnel_chart, steps_chart, training_chart
+from socratic_distill.reporting.funnel import Funnel
 from socratic_distill.reporting.page import (
     SolvedBy,
     SolvedProblem,
@@ -22,7 +23,6 @@ from socratic_distill.reporting.page import (
     terminal_table,
 )
 from socratic_distill.reporting.summary import (
-    AnnotationCounts,
     Constant,
     ProblemCounts,
     SolveSummary,
@@ -99,7 +99,15 @@ def made_up(solved: dict[str, list[bool]], steps: Sequence[int]) -> Summary:
         comparisons=tuple(compare_all(solved)),
         students={name: student_summary(index) for index, name in enumerate(("answer_only", "decomposer", "solver"))},
         problems=ProblemCounts(train=1800, validation=200, test=problems),
-        annotations=AnnotationCounts(kept=1940, rejected=60, reasons={"wrong_answer": 48, "no_steps": 12}),
+        funnel=Funnel(
+            source="human",
+            asked=2000,
+            answered=2000,
+            readable=2000,
+            consistent=1952,
+            kept=1940,
+            reasons={"answer": 48, "arithmetic": 12},
+        ),
         remarks={"rationale_disagrees": 31},
         notes=("A problem of one operation has one step, its question.",),
     )
@@ -262,7 +270,7 @@ def test_the_page_needs_no_network_and_its_ids_are_unique(summary: Summary, page
         "Only the first",
         "Holm-adjusted",
         "rationale disagrees",
-        "rejected: wrong answer",
+        "rejected: answer",
         "A problem of one",
     ):
         assert number in page
@@ -314,7 +322,7 @@ def test_a_long_run_is_cut_and_says_so(summary: Summary) -> None:
 
 
 def test_charts_keep_text_as_text_and_name_themselves(summary: Summary) -> None:
-    for draw in (accuracy_chart, steps_chart, training_chart):
+    for draw in (accuracy_chart, steps_chart, training_chart, funnel_chart):
         for width in (720, 340):
             chart = ElementTree.fromstring(draw(summary, width=width))
             assert chart[0].tag.endswith("title") and chart[0].text and chart.get("role") == "img"
@@ -345,7 +353,7 @@ def test_a_run_without_a_single_solved_problem_still_renders() -> None:
         nothing = empty.model_copy(
             update={
                 "constant": Constant(answer="", accuracy=0, correct=0, problems=0, interval=(0, 1)),
-                "annotations": AnnotationCounts(kept=0, rejected=0, reasons={}),
+                "funnel": Funnel(source="teacher"),
                 "students": {},
             }
         )

@@ -147,10 +147,12 @@ def _print_status(run: "Run", console: "Console") -> None:
 
 
 def _print_summary(run: "Run", console: "Console") -> None:
-    from socratic_distill.reporting.page import terminal_table
+    from socratic_distill.reporting.page import funnel_table, terminal_table
     from socratic_distill.stages.report import read_summary
 
     summary = read_summary(run)
+    if summary.funnel.source != "human":
+        console.print(funnel_table(summary.funnel))
     console.print(terminal_table(summary))
     report = run.path("report.html")
     if report.is_file():

@@ -26,9 +26,11 @@ CHECKS_VERSION = "1"
 Check = Callable[[Problem, Annotation, Verify], bool]
 
 _WORD = re.compile(r"[^\W_]+")
-_NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_SPELT = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_SPELT_VALUES = {word: Fraction(value) for value, word in enumerate(_SPELT)}
 # The scanner takes 48/2 for a fraction and the x of 3x4 for a letter: with room around them both are operators.
 _OPERATOR = re.compile(r"(?<=[\d)])[ \t]?([/xX])[ \t]?(?=[\d.($])")
+_UNTOLD = {"yes", "no", "true", "false"}
 
 
 def answer(problem: Problem, annotation: Annotation, _settings: Verify) -> bool:
@@ -94,9 +96,15 @@ def not_a_question(_problem: Problem, annotation: Annotation, _settings: Verify)
 
 
 def off_question(problem: Problem, annotation: Annotation, _settings: Verify) -> bool:
-    """Check that the last subquestion has at least one of the problem's asked-for words: see `asked_words`."""
+    """Check that the last subquestion has one of the problem's asked-for words (see `asked_words`) or points back.
+
+    It points back as in `Is answer 1 more than answer 2?`: to an answer, step or question by number.
+    """
     asked = asked_words(problem.question)
-    return not annotation.steps or not asked or bool(asked & _stems(words(annotation.steps[-1].subquestion)))
+    if not annotation.steps or not asked:
+        return True
+    last = annotation.steps[-1].subquestion
+    return bool(asked & _stems(words(last)) or _POINTS_BACK.search(last))
 
 
 def cut(_problem: Problem, annotation: Annotation, _settings: Verify) -> bool:
@@ -145,8 +153,7 @@ def numbers(text: str) -> set[Fraction]:
 
 def spelt_numbers(text: str) -> set[Fraction]:
     """Return the numbers from zero to twelve that a text writes as words."""
-    said = set(words(text))
-    return {Fraction(value) for value, word in enumerate(_NUMBER_WORDS) if word in said}
+    return {_SPELT_VALUES[word] for word in words(text) if word in _SPELT_VALUES}
 
 
 def _value(text: str) -> Fraction | None:
@@ -160,19 +167,19 @@ def _run(text: str) -> str:
     return f" {' '.join(words(text))} "
 
 
-_UNTOLD = {"yes", "no", "true", "false"}
-
-
 # --- what asks, and what is asked for
 
 _LEADS = "first|second|third|next|then|now|finally|lastly|and|so|in|at|by|for|to|of|on|from|with"
 _ASKS = "how|what|which|who|whom|whose|why"
 _HELPS = "is|are|was|were|am|do|does|did|can|could|would|should|has|have|had"
 _TELLS = (
-    "add|calculate|compare|compute|convert|count|describe|determine|divide|estimate|evaluate|explain|express|find|give|"
-    "identify|list|multiply|name|show|simplify|solve|state|subtract|tell|work out|write"
+    "add|calculate|combine|compare|compute|convert|count|define|describe|determine|divide|estimate|evaluate|explain|"
+    "express|find|give|identify|list|multiply|name|rewrite|round|set up|show|simplify|solve|state|substitute|subtract|"
+    "tell|work out|write"
 )
-_OPENS = re.compile(rf"\W*+(?:(?:{_LEADS})\W++)?(?:{_ASKS}|{_HELPS}|{_TELLS})\b", re.IGNORECASE)
+_OPENS = re.compile(
+    rf"\W*+(?:(?:{_LEADS})\W++)?(?:{_ASKS}|{_HELPS}|{_TELLS}|(?:when|where)\W++(?:{_HELPS}))\b", re.IGNORECASE
+)
 _GOES_ON = re.compile(r"[,:;][ \t]?(?:and |then )?(?:how|what)\b", re.IGNORECASE)
 _CLOSING = " \t\r\n\"'”’»)]}*_"
 
@@ -188,15 +195,18 @@ def is_question(text: str) -> bool:
     return text.rstrip(_CLOSING).endswith(("?", "？")) or bool(_OPENS.match(text) or _GOES_ON.search(text))
 
 
+_POINTS_BACK = re.compile(r"\b(?:answer|question|step)s?[ \t]{1,2}#?\d|#\d", re.IGNORECASE)
 _SENTENCES = re.compile(r"(?<=[.!?])\s+")
 _MAIN_ASKS = {"how", "what", "which"}
 _EMPTY_WORDS = frozenset(
-    "a about after again all also am an and any are as at be because been before being but by can could did do does "
-    "doing done down during each for from further get gets got had has have having he her here hers him his how i if "
-    "in into is it its just made make makes many may me might more most much must my now of off on once one only or "
-    "other our out over own s shall she should so some such t than that the their them then there these they this "
-    "those through to too under until up us very was we were what when where which while who whom whose why will with "
-    "would you your".split()
+    words(
+        "a about after again all also am an and any are as at be because been before being but by can could did do "
+        "does doing done down during each for from further get gets got had has have having he her here hers him his "
+        "how i if in into is it its just made make makes many may me might more most much must my now of off on once "
+        "one only or other our out over own s shall she should so some such t than that the their them then there "
+        "these they this those through to too under until up us very was we were what when where which while who whom "
+        "whose why will with would you your"
+    )
 )
 
 

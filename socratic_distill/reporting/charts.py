@@ -14,6 +14,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from socratic_distill.reporting.funnel import layers
 from socratic_distill.reporting.summary import StepAccuracy, Summary, by_accuracy
 
 FEWEST_PROBLEMS = 5
@@ -142,6 +143,37 @@ def training_chart(summary: Summary, *, width: int) -> str:
         figure.supylabel("Loss (nats per target token)", fontsize=12, color=MUTED)
         told = f"Training and validation loss in nats per target token, by step, of {', '.join(students)}"
         return _svg(figure, f"training-{width}", told)
+
+
+def funnel_chart(summary: Summary, *, width: int) -> str:
+    """Draw how many annotations reached each stage, and above it what stopped the others; empty without any."""
+    whole = summary.funnel.asked
+    if not whole:
+        return ""
+    rows = layers(summary.funnel)
+    narrow = width < NARROW
+    with _figure(width, height=(40 if narrow else 28) * len(rows) + 50) as figure:
+        axes = figure.subplots()
+        for row, layer in enumerate(rows):
+            share = 100 * layer.annotations / whole
+            axes.barh(row, share, height=0.3 if layer.lost else 0.55, color=MUTED if layer.lost else ACCENT)
+            told = f"{layer.annotations:,}"
+            weight = "normal" if layer.lost else "bold"
+            axes.text(1.02, row, told, transform=axes.get_yaxis_transform(), va="center", fontweight=weight)
+            if narrow:
+                above = row - (0.2 if layer.lost else 0.32)
+                axes.text(0, above, _short(layer.name), va="bottom", fontsize=11, color=MUTED if layer.lost else INK)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(len(rows) - 0.5, -0.9 if narrow else -0.5)
+        axes.set_yticks(range(len(rows)), [""] * len(rows) if narrow else [_short(layer.name) for layer in rows])
+        axes.tick_params(axis="y", length=0, pad=10)
+        for label, layer in zip(axes.get_yticklabels(), rows, strict=True):
+            label.set_color(MUTED if layer.lost else INK)
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(f"Share of {whole:,} annotations (%)")
+        spoken = "; ".join(f"{layer.name} {layer.annotations:,}" for layer in rows)
+        return _svg(figure, f"funnel-{width}", f"Annotations: {spoken}")
 
 
 def drawn_steps(by_steps: Sequence[StepAccuracy]) -> list[StepAccuracy]:

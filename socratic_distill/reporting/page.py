@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from socratic_distill.records import Record, Solution, Step, Turn
+from socratic_distill.reporting.funnel import MEANINGS, Funnel, layers, spending_words
 from socratic_distill.reporting.summary import Summary, by_accuracy, counted, p_words, percent, verdict
 
 MOST_PROBLEMS = 300
@@ -49,7 +50,13 @@ class SolvedProblem(Record):
 def render_html(summary: Summary, dialogues: Sequence[SolvedProblem]) -> str:
     """Render the report as one self-contained page; of the dialogues, the first 300 can be read in it."""
     # Matplotlib is slow to import, and only this function draws.
-    from socratic_distill.reporting.charts import FEWEST_PROBLEMS, accuracy_chart, steps_chart, training_chart
+    from socratic_distill.reporting.charts import (
+        FEWEST_PROBLEMS,
+        accuracy_chart,
+        funnel_chart,
+        steps_chart,
+        training_chart,
+    )
 
     embedded = dialogues[:MOST_PROBLEMS]
     charts = {
@@ -58,6 +65,7 @@ def render_html(summary: Summary, dialogues: Sequence[SolvedProblem]) -> str:
             "accuracy": accuracy_chart,
             "steps": steps_chart,
             "training": training_chart,
+            "funnel": funnel_chart,
         }.items()
     }
     pages = _pages()
@@ -115,6 +123,20 @@ def terminal_table(summary: Summary) -> Table:
     return table
 
 
+def funnel_table(funnel: Funnel) -> Table:
+    """Lay the annotations' funnel out for a terminal; what stopped some of them is indented."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), caption_justify="left")
+    table.add_column("annotations", no_wrap=True)
+    for column in ("number", "share"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for layer in layers(funnel):
+        name = f"  {layer.name}" if layer.lost else layer.name
+        table.add_row(Text(name), f"{layer.annotations:,}", _share(layer.annotations, funnel.asked))
+    if cost := spending_words(funnel):
+        table.caption = Text(f"cost: {cost}")
+    return table
+
+
 def magnitude(number: int) -> str:
     """Write a large count short: 134.5M."""
     for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
@@ -134,6 +156,7 @@ def _pages() -> Environment:
     )
     pages.filters |= {
         "percent": percent,
+        "share": _share,
         "p_short": lambda p: p_words(p).removeprefix("= "),
         "interval": _interval,
         "magnitude": magnitude,
@@ -153,8 +176,15 @@ def _shown(summary: Summary) -> dict[str, object]:
         "summary": summary,
         "verdict": verdict(summary),
         "solves": by_accuracy(summary),
+        "layers": layers(summary.funnel),
+        "meanings": MEANINGS,
+        "cost": spending_words(summary.funnel),
         "step_counts": sorted({bin_.steps for solve in summary.solves.values() for bin_ in solve.by_steps}),
     }
+
+
+def _share(part: int, whole: int) -> str:
+    return percent(part / whole) if whole else "–"
 
 
 def _interval(interval: tuple[float, float]) -> str:

@@ -4,6 +4,7 @@ All shares are between 0 and 1; all intervals are 95 %; losses are nats per targ
 """
 
 from socratic_distill.records import Record
+from socratic_distill.reporting.funnel import Funnel
 from socratic_distill.statistics import Comparison, Interval
 
 SIGNIFICANT = 0.05
@@ -82,14 +83,6 @@ class ProblemCounts(Record):
     test: int
 
 
-class AnnotationCounts(Record):
-    """How many annotations were kept, and why the others were not."""
-
-    kept: int
-    rejected: int
-    reasons: dict[str, int]
-
-
 class Summary(Record):
     """All that the report says, in numbers."""
 
@@ -104,7 +97,7 @@ class Summary(Record):
     comparisons: tuple[Comparison, ...]
     students: dict[str, StudentSummary]
     problems: ProblemCounts
-    annotations: AnnotationCounts
+    funnel: Funnel
     remarks: dict[str, int]
     """What the loaders noticed, counted."""
     notes: tuple[str, ...]

@@ -19,8 +19,8 @@ from socratic_distill.artifacts import (
 from socratic_distill.reasoning.answers import EXTRACTOR, MARKER, read_answer, same_answer
 from socratic_distill.reasoning.strategies import named_strategy
 from socratic_distill.records import Problem, Score, Solution, SolutionRow
+from socratic_distill.reporting.funnel import Funnel, read_spending
 from socratic_distill.reporting.summary import (
-    AnnotationCounts,
     Constant,
     ProblemCounts,
     SolveSummary,
@@ -63,7 +63,8 @@ def targets(run: Run) -> Iterator[Target]:
     scores = {name: read_rows(run.path(f"scores/{name}.jsonl"), Score) for name in run.recipe.solve}
     inputs = {f"scores/{name}": fingerprint_records(rows) for name, rows in scores.items()}
     inputs |= {f"solutions/{name}": _manifest_fingerprint(run, f"solutions/{name}.jsonl") for name in scores}
-    inputs |= {artifact: _manifest_fingerprint(run, artifact) for artifact in ("problems.jsonl", "verdicts.jsonl")}
+    for artifact in ("problems.jsonl", "annotations.jsonl", "verdicts.jsonl"):
+        inputs[artifact] = _manifest_fingerprint(run, artifact)
     yield Target(
         "summary.json",
         run.recipe.evaluate.model_dump(mode="json"),
@@ -117,7 +118,6 @@ def summarise(run: Run, problems: Sequence[Problem], scores: Mapping[str, Sequen
     loaded = run.problems()
     learned = [problem for problem in loaded if problem.split != "test"]
     splits = Counter(problem.split for problem in loaded)
-    verdicts = read_manifest(run.path("verdicts.jsonl")) or {}
     remarks = Counter(remark for problem in loaded for remark in problem.remarks)
     settings = run.recipe.evaluate
     return Summary(
@@ -136,14 +136,17 @@ def summarise(run: Run, problems: Sequence[Problem], scores: Mapping[str, Sequen
         ),
         students=_students(run),
         problems=ProblemCounts(train=splits["train"], validation=splits["validation"], test=splits["test"]),
-        annotations=AnnotationCounts(
-            kept=verdicts.get("kept", 0),
-            rejected=verdicts.get("rows", 0) - verdicts.get("kept", 0),
-            reasons=verdicts.get("reasons", {}),
-        ),
+        funnel=_funnel(run),
         remarks=dict(remarks),
         notes=(*_notes(run, loaded), *(NOTES[name].format(count=n) for name, n in remarks.items() if name in NOTES)),
     )
+
+
+def _funnel(run: Run) -> Funnel:
+    """Take the funnel that `verify` counted, empty where it has not, and what the annotations cost."""
+    annotations, verdicts = (read_manifest(run.path(f"{name}.jsonl")) or {} for name in ("annotations", "verdicts"))
+    counted = verdicts.get("funnel", {"source": run.recipe.annotate.source})
+    return Funnel.model_validate({**counted, "spending": read_spending(annotations)})
 
 
 def _notes(run: Run, problems: Sequence[Problem]) -> list[str]:
@@ -236,7 +239,7 @@ def _student(folder: Path) -> StudentSummary:
     return StudentSummary(
         base=manifest["settings"]["student"],
         parameters=manifest["parameters"],
-        trained_problems=manifest["sequences"]["train"],
+        trained_problems=manifest.get("problems", manifest["sequences"]["train"]),
         target_tokens=trained["targets"],
         epochs=manifest["settings"]["epochs"],
         best_validation_loss=trained["best_loss"],
@@ -248,4 +251,4 @@ def _student(folder: Path) -> StudentSummary:
 
 def _manifest_fingerprint(run: Run, artifact: str) -> str:
     manifest = read_manifest(run.path(artifact)) or {}
-    return fingerprint([manifest.get(key) for key in ("settings", "inputs", "seconds", "kept")])
+    return fingerprint([manifest.get(key) for key in ("settings", "inputs", "seconds", "funnel", "spending")])

@@ -1,4 +1,4 @@
-"""`socratic export`: what the students would learn, as prompt and completion, for whoever trains with something else."""
+"""`socratic export`: what the students would learn, as prompt and completion, for other trainers."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

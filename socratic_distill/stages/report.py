@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from socratic_distill.artifacts import fingerprint, read_rows, write_whole
 from socratic_distill.records import Score, SolutionRow
 from socratic_distill.reporting.page import SolvedBy, SolvedProblem, render_html, render_markdown
@@ -30,7 +32,10 @@ def read_summary(run: Run) -> Summary:
     path = run.path("summary.json")
     if not path.is_file():
         raise NotMade("summary.json", "evaluate")
-    return Summary.model_validate_json(path.read_text(encoding="utf-8"))
+    try:
+        return Summary.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError:  # another version's: `evaluate` makes it again
+        raise NotMade("summary.json", "evaluate") from None
 
 
 def solved_problems(run: Run) -> list[SolvedProblem]:

@@ -1,7 +1,9 @@
 """`socratic solve`: the test problems, solved in every way that the recipe names; rows are appended as they end."""
 
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any
 
@@ -9,20 +11,20 @@ import torch
 
 from socratic_distill.artifacts import appending, fingerprint, fingerprint_records, read_manifest, read_rows, write_rows
 from socratic_distill.engines import Engine
+from socratic_distill.engines.casting import dtype_of, student_engine
 from socratic_distill.engines.driver import drive
-from socratic_distill.engines.transformers import TransformersEngine
 from socratic_distill.errors import UserError
-from socratic_distill.machine import compute_dtype
 from socratic_distill.reasoning.dialogue import Dialogue, with_calculator
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
 from socratic_distill.reasoning.strategies import Facts, Strategy, named_strategy, shown
-from socratic_distill.recipe import Solve
+from socratic_distill.recipe import GENTLENESS, Solve
 from socratic_distill.records import Problem, Sampling, SolutionRow
-from socratic_distill.run import NotMade, Run, Target
-from socratic_distill.students import base_fingerprint, load_base, load_student, ready
+from socratic_distill.run import QUIET, NotMade, Run, Target
+from socratic_distill.scale import Worker, over_ray
+from socratic_distill.students import base_fingerprint
 
 # The window changes the order of work alone; at bf16 also rounding, as the documentation says.
-_WITHOUT_EFFECT = {"window", "trained"}
+_WITHOUT_EFFECT: Any = {"window": True, "trained": True, "executor": True, "actors": True, "server": GENTLENESS}
 
 
 def targets(run: Run) -> Iterator[Target]:
@@ -31,9 +33,9 @@ def targets(run: Run) -> Iterator[Target]:
     engines: dict[tuple[str, str], Engine] = {}
     for name, solve in run.recipe.solve.items():
         strategy = named_strategy(solve.strategy)
-        facts = solve.facts or run.recipe.train.facts
+        facts = _facts(run, solve)
         settings = {
-            **{key: value for key, value in solve.model_dump(mode="json").items() if key not in _WITHOUT_EFFECT},
+            **solve.model_dump(mode="json", exclude=_WITHOUT_EFFECT, exclude_none=True),
             "facts": facts,
             "prompt_version": PROMPT_VERSION,
         }
@@ -49,7 +51,7 @@ def targets(run: Run) -> Iterator[Target]:
             f"solutions/{name}.jsonl",
             settings,
             {**inputs, "problems": fingerprint_records(shown(problem, facts) for problem in problems)},
-            partial(_make, run, name, solve, strategy, facts, problems, keys, engines),
+            partial(_make, run, name, strategy, problems, keys, engines),
         )
 
 
@@ -67,38 +69,30 @@ def dialogue_of(problem: Problem, strategy: Strategy, solve: Solve, facts: Facts
 def _make(
     run: Run,
     name: str,
-    solve: Solve,
     strategy: Strategy,
-    facts: Facts,
     problems: Sequence[Problem],
     keys: Mapping[str, str],
     engines: dict[tuple[str, str], Engine],
 ) -> Mapping[str, Any]:
     path = run.path(f"solutions/{name}.jsonl")
+    solve = run.recipe.solve[name]
     rows = {row.key: row for row in read_rows(path, SolutionRow)}
-    waiting = [problem for problem in problems if keys[problem.id] not in rows]
-    by_student = {student: _engine(run, student, solve, engines) for student in strategy.students if waiting}
-    dialogues = ((problem.id, dialogue_of(problem, strategy, solve, facts)) for problem in waiting)
+    waiting = [(keys[problem.id], problem) for problem in problems if keys[problem.id] not in rows]
     with (
         appending(path) as appender,
         run.progress.track(f"solve {name}", len(problems), done=len(problems) - len(waiting)) as track,
     ):
         started = last = time.monotonic()
         tokens = 0
+        ended = _on_ray(run, name, strategy, waiting) if solve.executor == "ray" else None
         try:
-            for finished in drive(dialogues, by_student, sampling=sampling_of(solve), window=solve.window):
+            for timeless in ended or solved(run, name, strategy, waiting, engines):
                 now = time.monotonic()
-                row = SolutionRow(
-                    key=keys[finished.key],
-                    problem=finished.key,
-                    solution=finished.result,
-                    turns=finished.turns,
-                    seconds=round(now - last, 4),
-                )
+                row = timeless.model_copy(update={"seconds": round(now - last, 4)})
                 appender.append(row)
                 rows[row.key] = row
                 last = now
-                tokens += sum(turn.tokens for turn in finished.turns)
+                tokens += sum(turn.tokens for turn in row.turns)
                 track.advance(1, f"{tokens / (now - started + 1e-9):,.0f} tokens/s")
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise UserError(
@@ -108,7 +102,61 @@ def _make(
     write_rows(path, wanted)
     seconds = sum(row.seconds for row in wanted)
     run.progress.say(f"solved {name}: {len(wanted)} problems in {seconds:,.0f} s")
-    return {"rows": len(wanted), "seconds": round(seconds, 1), "dtype": _dtype_name(solve)}
+    dtype = {"dtype": str(dtype_of(solve)).removeprefix("torch.")} if solve.engine == "transformers" else {}
+    return {"rows": len(wanted), "seconds": round(seconds, 1), **dtype}
+
+
+def solved(
+    run: Run,
+    name: str,
+    strategy: Strategy,
+    waiting: Sequence[tuple[str, Problem]],
+    engines: dict[tuple[str, str], Engine],
+) -> Iterator[SolutionRow]:
+    """Solve problems, each with the key of its row, and yield the rows as they end, without their times.
+
+    `engines` keeps those that later solves may ask too.
+    """
+    solve = run.recipe.solve[name]
+    problems = dict(waiting)
+    dialogues = ((key, dialogue_of(problem, strategy, solve, _facts(run, solve))) for key, problem in waiting)
+    with ExitStack() as opened:
+        by_student = {student: _engine(run, student, solve, engines) for student in strategy.students if waiting}
+        for engine in by_student.values():
+            if isinstance(engine, AbstractContextManager):
+                opened.enter_context(engine)
+        for finished in drive(dialogues, by_student, sampling=sampling_of(solve), window=solve.window):
+            yield SolutionRow(
+                key=finished.key,
+                problem=problems[finished.key].id,
+                solution=finished.result,
+                turns=finished.turns,
+                seconds=0.0,
+            )
+
+
+def _on_ray(run: Run, name: str, strategy: Strategy, waiting: Sequence[tuple[str, Problem]]) -> Iterator[SolutionRow]:
+    """Solve on Ray's actors, which read the run folder: on a cluster it must be one that all machines see."""
+    solve = run.recipe.solve[name]
+    elsewhere = Run(run.recipe, run.folder.resolve(), QUIET)
+
+    def make_worker() -> Worker:
+        engines: dict[tuple[str, str], Engine] = {}
+
+        def work(block: list[str]) -> list[str]:
+            rows = [json.loads(row) for row in block]
+            keyed = [(row["key"], Problem.model_validate(row["problem"])) for row in rows]
+            return [row.model_dump_json() for row in solved(elsewhere, name, strategy, keyed, engines)]
+
+        return work
+
+    rows = [json.dumps({"key": key, "problem": problem.model_dump(mode="json")}) for key, problem in waiting]
+    for row in over_ray(rows, make_worker, actors=solve.actors, block=solve.window):
+        yield SolutionRow.model_validate_json(row)
+
+
+def _facts(run: Run, solve: Solve) -> Facts:
+    return solve.facts or run.recipe.train.facts
 
 
 def _weights(run: Run, student: str) -> str:
@@ -127,31 +175,13 @@ def _untrained(run: Run) -> str:
     return fingerprint([manifest["settings"], manifest["inputs"]])
 
 
-def _dtype(solve: Solve) -> torch.dtype:
-    return torch.float32 if solve.precision == "fp32" else compute_dtype()
-
-
-def _dtype_name(solve: Solve) -> str:
-    return str(_dtype(solve)).removeprefix("torch.")
-
-
 def _engine(run: Run, student: str, solve: Solve, engines: dict[tuple[str, str], Engine]) -> Engine:
     """Load a student once for all solves that ask it."""
     # Untrained, every student is the same base.
     key = (student if solve.trained else "", solve.precision)
+    if solve.engine != "transformers":
+        return student_engine(run, student, solve)
     if key not in engines:
         run.progress.say(f"loads {student if solve.trained else 'the untrained student'}")
-        engines[key] = ENGINES[solve.engine](run, student, solve)
+        engines[key] = student_engine(run, student, solve)
     return engines[key]
-
-
-def _transformers_engine(run: Run, student: str, solve: Solve) -> Engine:
-    if solve.trained:
-        loaded = load_student(run.path(f"students/{student}"), dtype=_dtype(solve))
-    else:
-        name = run.recipe.train.student
-        loaded = ready(*load_base(str(run.path("base")) if name == "scratch" else name, dtype=_dtype(solve)))
-    return TransformersEngine(loaded, batch_size=solve.window)
-
-
-ENGINES: dict[str, Callable[[Run, str, Solve], Engine]] = {"transformers": _transformers_engine}

@@ -39,7 +39,7 @@ def targets(run: Run) -> Iterator[Target]:
     if settings.student != "scratch":
         kept.pop("scratch")
     for student, lessons in learned.items():
-        inputs = {"base": base, **{split: fingerprint_records(rows) for split, rows in lessons.items()}}
+        inputs = {"base": base} | {str(split): fingerprint_records(rows) for split, rows in lessons.items()}
         yield Target(
             f"students/{student}",
             {**kept, "prompt_version": PROMPT_VERSION},
@@ -99,6 +99,11 @@ def _make(run: Run, student: str, learned: Mapping[Split, Sequence[Lesson]], ide
     sequences = {split: [encode_lesson(lesson, encoder) for lesson in lessons] for split, lessons in learned.items()}
     fitting = {split: [one for one in rows if len(one.ids) <= settings.max_tokens] for split, rows in sequences.items()}
     too_long = sum(len(sequences[split]) - len(fitting[split]) for split in sequences)
+    problems = {
+        lesson.problem
+        for lesson, one in zip(learned["train"], sequences["train"], strict=True)
+        if len(one.ids) <= settings.max_tokens
+    }
     if not fitting["train"]:
         raise UserError(f"every sequence of the {student} is longer than train.max_tokens = {settings.max_tokens}")
     adapted = _with_lora(model, settings) if settings.lora else None
@@ -128,6 +133,7 @@ def _make(run: Run, student: str, learned: Mapping[Split, Sequence[Lesson]], ide
         "student": student,
         "trained": trained.model_dump(mode="json"),
         "sequences": {split: len(rows) for split, rows in fitting.items()},
+        "problems": len(problems),
         "too_long": too_long,
         "parameters": base_parameters,
         "dtype": dtype,

@@ -16,7 +16,7 @@ os.environ |= {
     "OPENAI_API_KEY": "none",
 }
 
-from bespokelabs import curator  # noqa: E402  # it reads its settings as it is imported
+from bespokelabs import curator  # type: ignore[import-not-found]  # noqa: E402  # it reads settings as it is imported
 
 
 class Teacher(curator.LLM):  # type: ignore[misc]

@@ -38,7 +38,7 @@ output = 0.6
 strategy = "cot"
 """
 ROW_BYTES = 2048
-IDENTITY = {"engine": "openai", "model": "a-teacher", "api": "chat", "body": {}, "schema": None}
+IDENTITY: dict[str, Any] = {"engine": "openai", "model": "a-teacher", "api": "chat", "body": {}, "schema": None}
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ def over_ray(
     is absent or a worker raises one.
     """
     ray = start_ray()
+    cpus = min(cpus, ray.cluster_resources().get("CPU", 1.0) / actors)  # more actors than cores share them
     from ray.data import ActorPoolStrategy
 
     class Actor:

@@ -93,10 +93,8 @@ class ChatEncoder:
         turns = [
             {"role": ("user", "assistant")[place % 2], "content": piece} for place, piece in enumerate(prompt.pieces)
         ]
-        ids: list[int] = self._encoder.tokenizer.apply_chat_template(
-            turns, add_generation_prompt=True, return_dict=False
-        )
-        return ids
+        ids: Any = self._encoder.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+        return list(ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Turn generated ids into text; special tokens are left out."""

@@ -1,137 +1,21 @@
-"""`socratic annotate`: what a teacher is asked, what it costs, and what is left where a run was stopped."""
+"""`socratic annotate`: what a teacher is asked and what it costs; and what others have asked theirs."""
 
 import json
 import re
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from scripted_server import Fault, ScriptedServer
+from taught import PRICES, Case, Heard, boxes, question, teacher
 
-from socratic_distill.app.command_line import main
-from socratic_distill.artifacts import read_manifest, read_rows
-from socratic_distill.engines.journal import Asked, Ended, Journal
 from socratic_distill.errors import UserError
 from socratic_distill.pipeline import run_stages
 from socratic_distill.recipe import load_recipe
-from socratic_distill.records import Annotation, Prompt
+from socratic_distill.records import Prompt
 from socratic_distill.run import Run
-
-RECIPE = """\
-name = "taught"
-[problems]
-dataset = "files"
-train = "{folder}/train.jsonl"
-test = "{folder}/test.jsonl"
-[annotate]
-source = "teacher"
-model = "a-teacher"
-shots = 1
-max_tokens = 64
-[annotate.server]
-base_url = "{url}"
-concurrency = 8
-timeout = 20
-[solve.cot]
-strategy = "cot"
-"""
-KEY = "sk-known-to-nobody-else-0123"
-
-
-def question(number: int) -> str:
-    return f"Box {number} has 3 rows of {number} pens. How many pens are in it?"
-
-
-def number_of(text: str) -> int:
-    found = re.findall(r"Box (\d+) has", text)
-    return int(found[-1])
-
-
-def teacher(prompt: Prompt) -> str:
-    """Answer in steps; every fifth box only when asked a second time, every seventh never."""
-    number = number_of("\n".join(prompt.pieces))
-    if number % 7 == 0 or (number % 5 == 0 and "Box" in prompt.pieces[-1]):
-        return "Hm."
-    product = 3 * number
-    return (
-        f"Q1: How many pens are in box {number}?\nA1: There are 3*{number} = {product} pens.\nThe answer is {product}"
-    )
-
-
-class Heard:
-    """Progress that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.statuses: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    @contextmanager
-    def track(self, text: str, total: float, *, done: float = 0) -> Iterator["Heard"]:
-        yield self
-
-    def advance(self, steps: float = 1, status: str = "") -> None:
-        self.statuses.append(status)
-
-
-class Case:
-    """A recipe, its problems and its runs, in a folder of their own."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder = folder
-        (folder / "taught.toml").write_text(RECIPE.format(folder=folder, url=url))
-        (folder / "test.jsonl").write_text(json.dumps({"question": question(9999), "answer": 29997}) + "\n")
-        self.problems(range(1, 21))
-
-    @property
-    def run(self) -> Path:
-        return self.folder / "runs" / "taught"
-
-    def problems(self, numbers: Sequence[int]) -> None:
-        rows = [{"id": f"box/{number}", "question": question(number), "answer": 3 * number} for number in numbers]
-        (self.folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-    def annotate(self, *overrides: str, dry_run: bool = False) -> Heard:
-        heard = Heard()
-        run = Run(load_recipe(self.folder / "taught.toml", overrides), self.run, heard)
-        run_stages(run, ("load",))
-        run_stages(run, ("annotate",), dry_run=dry_run)
-        return heard
-
-    def command(self, *overrides: str, stage: str = "annotate") -> list[str]:
-        chosen = [part for override in overrides for part in ("--set", override)]
-        recipe, runs = str(self.folder / "taught.toml"), str(self.folder / "runs")
-        return [stage, recipe, "--runs", runs, *chosen]
-
-    def rows(self) -> list[Annotation]:
-        return read_rows(self.run / "annotations.jsonl", Annotation)
-
-    def facts(self) -> dict[str, Any]:
-        manifest = read_manifest(self.run / "annotations.jsonl")
-        assert manifest is not None
-        return manifest
-
-    def journalled(self) -> tuple[dict[str, Asked], dict[str, Ended]]:
-        """Return the requests of the journal and their ends, by key; a torn last line is passed over."""
-        asked, ended = {}, {}
-        content = (self.run / "journal.jsonl").read_bytes() if (self.run / "journal.jsonl").exists() else b""
-        for line in content.split(b"\n")[:-1]:
-            if b'"kind":"asked"' in line:
-                row = Asked.model_validate_json(line)
-                asked[row.key] = row
-            else:
-                end = Ended.model_validate_json(line)
-                ended[end.key] = end
-        return asked, ended
 
 
 @pytest.fixture
@@ -145,14 +29,6 @@ def case(tmp_path: Path, server: ScriptedServer) -> Case:
     return Case(tmp_path, server.base_url)
 
 
-def boxes(server: ScriptedServer) -> list[int]:
-    """Return which boxes a server was asked about, in order."""
-    return [number_of(body["messages"][2]["content"]) for body in server.bodies]
-
-
-PRICES = ("annotate.prices.input=1", "annotate.prices.output=2")
-
-
 # --- what is asked
 
 
@@ -160,7 +36,7 @@ def test_every_problem_is_taught_so_often_and_stands_in_order(case: Case, server
     heard = case.annotate("annotate.attempts=2")
     rows = case.rows()
     assert [(row.problem, row.attempt) for row in rows] == [
-        (problem, attempt) for problem in _ids(case) for attempt in range(2)
+        (problem, attempt) for problem in case.ids() for attempt in range(2)
     ]
     assert {row.source for row in rows} == {"a-teacher"}
     for row in rows:
@@ -176,12 +52,6 @@ def test_every_problem_is_taught_so_often_and_stands_in_order(case: Case, server
     facts = case.facts()
     assert (facts["rows"], facts["readable"], facts["requests"]) == (40, 36, 52)
     assert any("40 annotations by a-teacher: 36 readable" in line for line in heard.said)
-
-
-def _ids(case: Case) -> list[str]:
-    lines = (case.run / "problems.jsonl").read_text().splitlines()
-    problems = [json.loads(line) for line in lines]
-    return [problem["id"] for problem in problems if problem["split"] != "test"]
 
 
 def test_nothing_is_asked_again_whatever_is_reordered_added_or_removed(case: Case, server: ScriptedServer) -> None:
@@ -233,7 +103,7 @@ def test_failures_are_recorded_and_asked_again_only_if_the_recipe_says_so(case: 
     server.fault = lambda number: Fault(status=422, message="no such luck") if number < 3 else None
     heard = case.annotate("annotate.server.concurrency=1")
     failed = [row for row in case.rows() if row.unreadable == "failed"]
-    assert [row.problem for row in failed] == _ids(case)[:3]
+    assert [row.problem for row in failed] == case.ids()[:3]
     assert any("3 requests failed" in line and "annotate.retry" in line for line in heard.said)
     server.forget()
     server.fault = lambda number: None
@@ -310,138 +180,6 @@ def test_what_changes_no_row_makes_nothing_again(case: Case) -> None:
     case.annotate()
     heard = case.annotate("annotate.server.timeout=7", "annotate.server.tries=2", *PRICES, "annotate.actors=5")
     assert heard.said == []
-
-
-# --- what ends badly
-
-
-def test_a_dead_server_is_a_line_and_what_was_answered_stays(
-    case: Case, server: ScriptedServer, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(case.command(stage="load")) == 0
-    server.dies_after = 12
-    overrides = ("annotate.server.tries=1", "annotate.server.concurrency=2")
-    assert main(case.command(*overrides)) == 1
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "does not answer" in error
-    _, ended = case.journalled()
-    assert [one.kind for one in ended.values()].count("answered") == 12
-    assert not (case.run / "annotations.jsonl").exists()
-
-
-def test_the_key_is_nowhere(case: Case, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("TEACHER_KEY", KEY)
-    with ScriptedServer(teacher, key=KEY) as server:
-        server.fault = lambda number: Fault(status=400, message=f"bad key {KEY}?") if number in (2, 5) else None
-        overrides = [f"annotate.server.base_url={server.base_url}", "annotate.server.key_env=TEACHER_KEY", *PRICES]
-        for stage in ("load", "annotate", "verify"):
-            assert main(case.command(*overrides, stage=stage)) == 0
-        assert main([*case.command(*overrides), "--fresh", "--dry-run"]) == 0
-        assert len(server.bodies) == 26
-        server.key = "another"
-        changed = "annotate.temperature=0.9"
-        assert main(case.command(*overrides, changed)) == 1
-    told = capfd.readouterr()
-    assert "refuses" in told.err and "[key]" in told.err
-    assert KEY not in told.out + told.err
-    files = [path for path in case.run.rglob("*") if path.is_file()]
-    assert {"journal.jsonl", "ledger.jsonl", "annotations.jsonl", "recipe.toml"} <= {path.name for path in files}
-    assert not [path.name for path in files if KEY.encode() in path.read_bytes()]
-    assert any("bad key [key]?" in path.read_text() for path in files if path.name == "journal.jsonl")
-
-
-def started(case: Case, *overrides: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "socratic_distill.app.command_line", *case.command(*overrides)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_until(happened: Callable[[], bool], *, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.002)
-
-
-def _reached(server: ScriptedServer, requests: int, process: "subprocess.Popen[str]") -> bool:
-    return len(server.bodies) >= requests or process.poll() is not None
-
-
-@pytest.mark.slow
-def test_ctrl_c_keeps_what_is_in_flight_and_goes_on_later(case: Case, server: ScriptedServer) -> None:
-    server.latency = 0.5
-    assert main(case.command(stage="load")) == 0
-    process = started(case, *PRICES)
-    wait_until(lambda: len(server.bodies) >= 12 and server.open == 8)
-    process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=60)
-    assert (process.returncode, error) == (130, "socratic: stopped; the same command goes on where it was\n")
-    assert "waits for what is in flight" in out
-    sent = len(server.bodies)
-    _, ended = case.journalled()
-    assert len(ended) == sent < 26
-    ledger = [json.loads(line) for line in (case.run / "ledger.jsonl").read_text().splitlines()]
-    assert sum(row["cost"] is not None for row in ledger) == sent
-    server.latency = 0
-    case.annotate(*PRICES)
-    assert len(server.bodies) == 26
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_again_and_again_asks_nothing_that_was_answered(
-    case: Case, server: ScriptedServer
-) -> None:
-    import random
-
-    draw = random.Random(3)
-    kills, concurrency, count = 20, 8, 1000
-    server.latency = 0.02
-    case.problems(range(1, count + 1))
-    assert main(case.command(stage="load")) == 0
-
-    def identity(pieces: Sequence[str], seed: int) -> str:
-        return json.dumps([list(pieces), seed])
-
-    def asked_since(start: int) -> list[str]:
-        return [
-            identity([message["content"] for message in body["messages"]], body["seed"])
-            for body in server.bodies[start:]
-        ]
-
-    def answered() -> set[str]:
-        asked, ended = case.journalled()
-        return {identity(asked[key].prompt.pieces, asked[key].sampling.seed) for key in ended}
-
-    lost = 0
-    for _ in range(kills):
-        start, before = len(server.bodies), answered()
-        process = started(case)
-        goal = start + draw.randrange(1, 40)
-        wait_until(partial(_reached, server, goal, process))
-        time.sleep(draw.random() * 0.05)
-        assert process.poll() is None, "it was over before it could be killed"
-        process.kill()
-        process.communicate()
-        wait_until(lambda: server.open == 0)
-        asked = asked_since(start)
-        assert not before & set(asked), "a journalled request was asked again"
-        lost += len(set(asked) - answered())
-    start, before = len(server.bodies), answered()
-    case.annotate()
-    assert not before & set(asked_since(start))
-    everything = asked_since(0)
-    assert len(everything) - len(set(everything)) <= lost <= kills * 2 * concurrency
-    rows = case.rows()
-    assert [row.problem for row in rows] == _ids(case)
-    whole = {row.problem: row for row in rows}
-    for number in range(1, count + 1):
-        row = whole[f"box/{number}"]
-        assert row.unreadable if number % 7 == 0 else row.answer == str(3 * number)
-    with Journal(case.run / "journal.jsonl") as journal:
-        assert len(journal) == len(set(everything))
 
 
 # --- other sources

@@ -21,7 +21,7 @@ from socratic_distill.engines.allowance import Allowance
 from socratic_distill.engines.openai import LONGEST_DETAIL, OpenAIEngine
 from socratic_distill.errors import UserError
 from socratic_distill.recipe import Prices
-from socratic_distill.records import Completion
+from socratic_distill.records import Completion, Prompt
 
 # --- faults
 
@@ -87,7 +87,7 @@ def test_a_server_that_refuses_everybody_is_the_users_to_mend(status: int) -> No
     with ScriptedServer(echo, fault=lambda number: Fault(status=status, message="no")) as server:
         with (
             engine_for(server) as engine,
-            pytest.raises(UserError, match=f"refuses: HTTP {status}: no; check ") as error,
+            pytest.raises(UserError, match=f"refuses teacher: HTTP {status}: no; check ") as error,
         ):
             ask_all(engine, prompts(100))
         assert server.requests <= 8
@@ -162,9 +162,22 @@ def test_a_server_that_answers_no_more_stops_the_run_and_what_was_answered_comes
             ask_all(engine, prompts(1000), into=ended)
         engine.close()
         ended.update(engine.poll())
-    answered = [one for one in ended.values() if one.finish_reason == "end"]
-    assert len(answered) == 30
-    assert len(ended) - len(answered) <= 8
+    assert [one.finish_reason for one in ended.values()] == ["end"] * 30, "no request is to blame"
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_request_that_breaks_the_server_fails_alone(concurrency: int) -> None:
+    with ScriptedServer(echo) as server, engine_for(server, concurrency=concurrency) as engine:
+        server.fault = lambda number: Fault("reset") if "question 3" in str(server.bodies[number]) else None
+        ended = ask_all(engine, prompts(8))
+        assert [key for key, one in ended.items() if one.finish_reason == "failed"] == ["key 3"]
+        assert ask_all(engine, {"last": Prompt(pieces=("question 3",))})["last"].finish_reason == "failed"
+
+
+def test_the_last_few_requests_of_a_server_that_dies_have_failed() -> None:
+    with ScriptedServer(echo, dies_after=30) as server, engine_for(server) as engine:
+        ended = ask_all(engine, prompts(33))
+        assert sorted(one.finish_reason for one in ended.values()) == ["end"] * 30 + ["failed"] * 3
 
 
 # --- money and minutes
@@ -197,15 +210,15 @@ def test_what_is_not_known_stays_at_its_worst(fault: Fault) -> None:
         assert server.requests == allowance.spending().requests
 
 
-def test_a_request_that_may_not_be_tried_again_has_failed() -> None:
+def test_a_request_that_the_ceiling_lets_be_tried_but_once_says_what_went_wrong() -> None:
     allowance = Allowance(PRICES, 0.001)
     with (
         ScriptedServer(echo, fault=faults(Fault(status=500))) as server,
         engine_for(server, allowance=allowance) as engine,
     ):
-        failed = ask(engine, "one")
-        assert failed.finish_reason == "failed"
-        assert "HTTP 500" in failed.detail and "max_usd" in failed.detail
+        left = ask(engine, "one")
+        assert (left.finish_reason, server.requests) == ("over_budget", 1)
+        assert "HTTP 500" in left.detail and "max_usd" in left.detail
 
 
 def test_requests_wait_for_their_minute() -> None:

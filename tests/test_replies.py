@@ -63,6 +63,13 @@ def test_a_text_in_parts_is_joined_and_thoughts_are_left_out() -> None:
     assert completion({"choices": [thought]}).text == "four"
 
 
+def test_half_of_a_surrogate_pair_is_replaced_so_that_a_file_can_hold_the_text() -> None:
+    assert (
+        completion(chat("pears \ud83d, 7")).text == completion(chat([{"text": "pears \ud83d, 7"}])).text == "pears �, 7"
+    )
+    assert "no \ufffd" in failure({"error": {"message": "no \ud83d"}}, 400).detail
+
+
 def test_a_text_cut_for_length_says_so() -> None:
     assert completion(chat("fo", finish_reason="length")).finish_reason == "length"
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from socratic_distill.engines.allowance import DOLLAR, MESSAGE_TOKENS, REQUEST_TOKENS, Usage, cost
-from socratic_distill.engines.journal import Journal, request_key
-from socratic_distill.reasoning.dialogue import Ask, Dialogue, Result
+from socratic_distill.engines.journal import Journal, replay_journal
+from socratic_distill.reasoning.dialogue import Dialogue, Result
 from socratic_distill.recipe import Prices
-from socratic_distill.records import Completion, Prompt
+from socratic_distill.records import Prompt
 
 TOKEN_BYTES = 4
 """Bytes of English in a token, about, where nothing has been answered yet."""
@@ -57,10 +57,10 @@ def estimate(
     prompt_bytes = worst_read = worst_written = most_written = 0
     for dialogue in dialogues:
         count += 1
-        ask, replies = _unanswered(dialogue, journal, identity=identity, retry_failed=retry_failed)
-        for prompt, reply in replies:
+        ask, replies = replay_journal(dialogue, journal, identity=identity, retry_failed=retry_failed)
+        for _, known, reply in replies:
             if reply.tokens and reply.prompt_tokens:
-                known_bytes += _size(prompt)
+                known_bytes += _size(known.prompt)
                 known_read += reply.prompt_tokens
                 known_replies += 1
                 known_written += reply.tokens
@@ -84,25 +84,6 @@ def estimate(
         expected=Usage(input_tokens=round(read), output_tokens=round(min(written, most_written))),
         worst=Usage(input_tokens=worst_read, output_tokens=worst_written),
     )
-
-
-def _unanswered(
-    dialogue: Dialogue[Result], journal: Journal, *, identity: Any, retry_failed: bool
-) -> tuple[Ask | None, list[tuple[Prompt, Completion]]]:
-    """Return the first ask that the journal does not answer, None where there is none, and what it does answer."""
-    replies: list[tuple[Prompt, Completion]] = []
-    reply = None
-    while True:
-        try:
-            ask = dialogue.send(reply)
-        except StopIteration:
-            return None, replies
-        assert isinstance(ask, Ask) and ask.sampling is not None, "a teacher is asked one thing at a time"
-        key = request_key(identity, ask.prompt, ask.sampling)
-        if key not in journal or (retry_failed and journal.failed(key)):
-            return ask, replies
-        reply = journal.completion(key)
-        replies.append((ask.prompt, reply))
 
 
 def _size(prompt: Prompt) -> int:

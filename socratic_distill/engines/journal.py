@@ -4,7 +4,7 @@ A row is written as a request is handed to an engine, and one as its answer arri
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from io import BufferedReader
 from pathlib import Path
@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from socratic_distill.artifacts import RowAppender, appending, fingerprint
 from socratic_distill.engines import Engine
 from socratic_distill.errors import UserError
+from socratic_distill.reasoning.dialogue import Ask, Dialogue, Result
 from socratic_distill.records import Completion, Prompt, Record, Sampling
 
 
@@ -38,12 +39,26 @@ class Ended(Record):
     completion: Completion
 
 
-_ROW: TypeAdapter[Asked | Ended] = TypeAdapter(Annotated[Asked | Ended, Field(discriminator="kind")])
+Row = Annotated[Asked | Ended, Field(discriminator="kind")]
+
+_ROW: TypeAdapter[Asked | Ended] = TypeAdapter(Row)
 
 
 def request_key(identity: Any, prompt: Prompt, sampling: Sampling) -> str:
     """Return 16 hexadecimal digits that stand for all that decides an answer; the seed tells attempts apart."""
     return fingerprint([identity, prompt.model_dump(mode="json"), sampling.model_dump(mode="json")])
+
+
+def ended(key: str, completion: Completion) -> Ended:
+    """Make the row for what came back."""
+    return Ended(key=key, kind="failed" if completion.finish_reason == "failed" else "answered", completion=completion)
+
+
+def read_journal(path: Path) -> Iterator[Asked | Ended]:
+    """Read a journal's rows, without a torn last line; an absent file has none."""
+    if path.exists():
+        with path.open("rb") as file:
+            yield from (_ROW.validate_json(line) for line in file if line.endswith(b"\n"))
 
 
 class Journal:
@@ -112,14 +127,17 @@ class Journal:
 
     def ask(self, key: str, *, identity: Any, prompt: Prompt, sampling: Sampling) -> None:
         """Write down a request. Raises UserError where the disk is full."""
-        self._append(Asked(key=key, identity=identity, prompt=prompt, sampling=sampling))
+        self.add(Asked(key=key, identity=identity, prompt=prompt, sampling=sampling))
 
     def end(self, key: str, completion: Completion) -> None:
         """Write down what came back for a request. Raises UserError where the disk is full."""
-        row = Ended(
-            key=key, kind="failed" if completion.finish_reason == "failed" else "answered", completion=completion
-        )
-        self._note(row, self._append(row))
+        self.add(ended(key, completion))
+
+    def add(self, row: Asked | Ended) -> None:
+        """Write down a row that another process made. Raises UserError where the disk is full."""
+        place = self._append(row)
+        if isinstance(row, Ended):
+            self._note(row, place)
 
     def _append(self, row: Record) -> int:
         if self._appender is None:
@@ -138,6 +156,28 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def replay_journal(
+    dialogue: Dialogue[Result], journal: Journal, *, identity: Any, retry_failed: bool
+) -> tuple[Ask | None, list[tuple[str, Ask, Completion]]]:
+    """Go through a dialogue as far as the journal answers.
+
+    Returns the first ask that it does not answer, None where there is none, and what it does answer, by key.
+    """
+    replies: list[tuple[str, Ask, Completion]] = []
+    reply = None
+    while True:
+        try:
+            ask = dialogue.send(reply)
+        except StopIteration:
+            return None, replies
+        assert isinstance(ask, Ask) and ask.sampling is not None, "a teacher is asked one thing at a time"
+        key = request_key(identity, ask.prompt, ask.sampling)
+        if key not in journal or (retry_failed and journal.failed(key)):
+            return ask, replies
+        reply = journal.completion(key)
+        replies.append((key, ask, reply))
 
 
 @runtime_checkable

@@ -6,20 +6,17 @@ not name it (`stop_reason`, `matched_stop`), leaves a text that looks as if the 
 
 import asyncio
 import json
-import os
 import queue
 import random
-import re
 import threading
-import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 
+from socratic_distill.engines.access import checked_address, key_in, proxy_for
 from socratic_distill.engines.allowance import Purse, Reservation, Usage
 from socratic_distill.engines.replies import Failure, read_reply
 from socratic_distill.errors import UserError
@@ -32,6 +29,8 @@ Render = Callable[[Prompt], str | list[int]]
 LONGEST_WAIT = 60.0
 """Seconds between two tries, at most, where the server does not ask for more."""
 LONGEST_DETAIL = 300
+GONE_AFTER = 8
+"""Requests in a row without a reply, all their tries made, from which the server is taken to be gone."""
 OWN_FIELDS = {"model", "messages", "prompt", "n", "best_of", "stream", "max_tokens", "max_completion_tokens"}
 """What a recipe's further fields may not set: replies could not be read, or the ceiling not kept."""
 REMEDIES = {
@@ -41,6 +40,8 @@ REMEDIES = {
     404: "check server.base_url and the model's name",
 }
 """Refusals that meet every request, where nothing has been answered yet."""
+GONE = (0, 401, 402)
+"""No reply at all, a key or an account that is not good any more: signs that no request will be answered."""
 
 
 class OpenAIEngine:
@@ -65,8 +66,8 @@ class OpenAIEngine:
             raise UserError(f"server.body may not set {', '.join(sorted(taken))}: the engine sets it, or can't read it")
         self._server, self._model, self._allowance, self._backoff = server, model, allowance, backoff
         self._chat = server.api == "chat"
-        self._url = _address(server.base_url) + ("/chat/completions" if self._chat else "/completions")
-        self._key = _key(server.key_env)
+        self._url = checked_address(server.base_url) + ("/chat/completions" if self._chat else "/completions")
+        self._key = key_in(server.key_env)
         self._render = render or _joined
         self._schema = schema
         self._waiting = 0  # submitted and not returned yet; only the caller's thread counts
@@ -79,7 +80,9 @@ class OpenAIEngine:
         self._workers: list[asyncio.Task[None]] = []
         self._in_flight: set[asyncio.Task[Any] | None] = set()
         self._stopping = self._reached = self._answered = False
-        self._unanswered = 0  # requests in a row that have failed because the server answers nobody
+        self._outstanding = 0  # taken and not ended
+        self._unanswered = 0  # requests in a row whose last try had no reply, or was met by a refusal of everybody
+        self._held: list[tuple[str, Completion]] = []  # those of them that wait for a sign of life
         self._loop = asyncio.new_event_loop()
         self._over = threading.Event()
         threading.Thread(target=self._run, name="openai engine", daemon=True).start()
@@ -90,7 +93,7 @@ class OpenAIEngine:
         """Take a request; it is sent when its turn comes."""
         assert not self._closed, "a closed engine takes nothing"
         self._waiting += 1
-        self._call(self._asked.put_nowait, (key, prompt, sampling))
+        self._call(self._take, (key, prompt, sampling))
 
     def poll(self) -> list[tuple[str, Completion]]:
         """Wait until something has ended and return all that has; empty only where nothing waits, or once closed.
@@ -170,11 +173,26 @@ class OpenAIEngine:
             timeout=aiohttp.ClientTimeout(total=self._server.timeout),
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=_proxy(self._url),
+            proxy=proxy_for(self._url),
         ) as session:
             if not self._stopping:
                 self._workers = [asyncio.create_task(self._work(session)) for _ in range(self._server.concurrency)]
                 await asyncio.gather(*self._workers, return_exceptions=True)
+
+    def _take(self, request: tuple[str, Prompt, Sampling]) -> None:
+        self._outstanding += 1
+        self._asked.put_nowait(request)
+
+    def _end(self, key: str, completion: Completion) -> None:
+        self._outstanding -= 1
+        self._ended.put((key, completion))
+        if len(self._held) == self._outstanding:
+            self._release()  # no other request can tell any more whether it is the server
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for key, completion in held:
+            self._end(key, completion)
 
     def _stop(self) -> None:
         """Let go of all that is not in flight."""
@@ -191,18 +209,22 @@ class OpenAIEngine:
         while not self._stopping:
             key, prompt, sampling = await self._asked.get()
             try:
-                completion = await self._complete(session, prompt, sampling)
+                outcome = await self._complete(session, prompt, sampling)
+                if isinstance(outcome, Failure):
+                    self._give_up(key, outcome)
+                elif outcome is not None:
+                    self._end(key, outcome)
             except Exception as error:  # the user's mistake or ours: `poll` raises it
                 self._ended.put(error)
                 self._stop()
                 return
-            if completion is not None:
-                self._ended.put((key, completion))
 
-    async def _complete(self, session: aiohttp.ClientSession, prompt: Prompt, sampling: Sampling) -> Completion | None:
+    async def _complete(
+        self, session: aiohttp.ClientSession, prompt: Prompt, sampling: Sampling
+    ) -> Completion | Failure | None:
         """Ask until there is an answer or no try left; None where the engine is stopped before either."""
         if self._chat and prompt.begun:
-            return self._given_up(Failure('a chat can\'t go on with a begun text; use server.api = "completions"', 400))
+            return Failure('a chat can\'t go on with a begun text; use server.api = "completions"', 400)
         body = json.dumps(self._body(prompt, sampling), ensure_ascii=False).encode(errors="replace")
         failure: Failure | None = None
         for number in range(self._server.tries):
@@ -220,13 +242,14 @@ class OpenAIEngine:
                 return outcome
             failure = outcome
             if failure.status in REMEDIES and not self._answered:
-                raise UserError(f"{self._url} refuses: {self._clean(failure.detail)}; {REMEDIES[failure.status]}")
+                raise UserError(
+                    f"{self._url} refuses {self._model}: {self._clean(failure.detail)}; {REMEDIES[failure.status]}"
+                )
             if not failure.again:
                 break
             if self._stopping and number + 1 < self._server.tries:
                 return None
-        assert failure is not None
-        return self._given_up(failure)
+        return failure
 
     async def _try(
         self, session: aiohttp.ClientSession, body: bytes, sampling: Sampling, reservation: Reservation
@@ -248,37 +271,42 @@ class OpenAIEngine:
                 raw, response.status, headers=response.headers, chat=self._chat, stop=sampling.stop
             )
             self._reached = True
-            if response.status not in (401, 402):
+            if response.status not in GONE:
                 self._unanswered = 0
+                self._release()
         finally:
             self._in_flight.discard(task)
         self._allowance.settle(reservation, usage)
         return outcome
 
-    def _over_budget(self, failure: Failure | None) -> Completion:
-        """Say that there is no room for a try; a request that was tried before has failed of what it failed of."""
-        detail = "the ceiling max_usd has no room for what it may cost"
-        if failure is not None:
-            return self._given_up(Failure(f"{failure.detail}; {detail}", failure.status))
-        return Completion(text="", finish_reason="over_budget", prompt_tokens=0, tokens=0, detail=detail)
-
-    def _given_up(self, failure: Failure) -> Completion:
+    def _give_up(self, key: str, failure: Failure) -> None:
         """Record why a request has failed. Raises UserError where so many have, in a row, that none will do better."""
         detail = self._clean(failure.detail)
-        if failure.status in (0, 401, 402):
-            self._unanswered += 1
-            if not self._reached or self._unanswered >= self._server.concurrency:
-                raise UserError(
-                    f"the server at {self._server.base_url} does not answer: {detail}; what was answered is kept:"
-                    " see that it runs, at that address and with that key, and run it again"
-                )
-        return Completion(
+        completion = Completion(
             text="",
             finish_reason=failure.finish_reason,
             prompt_tokens=failure.prompt_tokens,
             tokens=0,
             detail=detail,
         )
+        if failure.status not in GONE:
+            return self._end(key, completion)
+        self._unanswered += 1
+        if not self._reached or self._unanswered >= min(GONE_AFTER, max(2, self._server.concurrency)):
+            raise UserError(
+                f"the server at {self._server.base_url} does not answer: {detail}; what was answered is kept:"
+                " see that it runs, at that address and with that key, and run it again"
+            )
+        self._held.append((key, completion))
+        if len(self._held) == self._outstanding:
+            self._release()
+        return None
+
+    def _over_budget(self, failure: Failure | None) -> Completion:
+        detail = "the ceiling max_usd has no room for what it may cost"
+        if failure is not None:
+            detail = f"{detail} once more, after: {failure.detail}"
+        return Completion(text="", finish_reason="over_budget", prompt_tokens=0, tokens=0, detail=self._clean(detail))
 
     def _clean(self, text: str) -> str:
         """Make one short line of what a server said, without the key: it may have been sent back."""
@@ -311,35 +339,3 @@ class OpenAIEngine:
 
 def _joined(prompt: Prompt) -> str:
     return "\n\n".join((*prompt.pieces, prompt.begun))
-
-
-def _address(base_url: str) -> str:
-    try:
-        parts = urlsplit(base_url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise UserError(f"server.base_url is {base_url!r}; it should look like http://localhost:8000/v1")
-    if parts.username or parts.password:
-        raise UserError("server.base_url holds a name or a password; put the key in a variable named by server.key_env")
-    return base_url.rstrip("/")
-
-
-def _key(variable: str) -> str:
-    if not variable:
-        return ""
-    if not re.fullmatch("[A-Z_][A-Z0-9_]*", variable):  # not shown: it may be the key itself
-        raise UserError("server.key_env is not the name of an environment variable, such as OPENAI_API_KEY")
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise UserError(f"the environment variable {variable} is not set; put the server's key in it")
-    if not (key.isascii() and key.isprintable()):
-        raise UserError(f"the environment variable {variable} holds characters that no key has; set it again")
-    return key
-
-
-def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for an address."""
-    parts = urlsplit(url)
-    return None if urllib.request.proxy_bypass(parts.netloc) else urllib.request.getproxies().get(parts.scheme)

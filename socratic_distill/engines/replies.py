@@ -78,7 +78,12 @@ def _text(content: Any) -> str:
     """Return a text given whole or in parts, without what a model has reasoned."""
     if isinstance(content, list):
         return "".join(_text(_at(part, "text")) for part in content)
-    return content if isinstance(content, str) else ""
+    return _valid(content) if isinstance(content, str) else ""
+
+
+def _valid(text: str) -> str:
+    """Replace surrogates without a partner, which JSON can hold and no file can."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _usage(payload: Any) -> Usage | None:
@@ -117,7 +122,7 @@ def _message(payload: Any, raw: bytes) -> str:
     """Return what an error says, in the shapes that servers have; else the reply as it is."""
     for path in (("error", "message"), ("error",), ("message",), ("detail",)):
         if isinstance(message := _at(payload, *path), str) and message:
-            return message
+            return _valid(message)
     return raw.decode(errors="replace")
 
 

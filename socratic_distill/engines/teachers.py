@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from socratic_distill.engines import Engine
-from socratic_distill.engines.allowance import Allowance
+from socratic_distill.engines.allowance import Allowance, Purse
 from socratic_distill.errors import UserError
 from socratic_distill.reasoning.teacher_prompts import RESPONSE_FORMATS
 from socratic_distill.recipe import Annotate, Server
@@ -14,7 +14,7 @@ LOCAL_BATCH = 64
 """Requests that a local teacher answers at once."""
 
 
-def teacher_engine(settings: Annotate, allowance: Allowance) -> Engine:
+def teacher_engine(settings: Annotate, allowance: Purse) -> Engine:
     """Open the teacher's engine. Raises UserError where the teacher or its server can't be had."""
     return _ENGINES[settings.engine](settings, allowance)
 
@@ -71,13 +71,13 @@ def _schema(settings: Annotate) -> Mapping[str, Any] | None:
     return schema
 
 
-def _at_server(settings: Annotate, allowance: Allowance) -> Engine:
+def _at_server(settings: Annotate, allowance: Purse) -> Engine:
     from socratic_distill.engines.openai import OpenAIEngine
 
     return OpenAIEngine(teacher_server(settings), settings.model, allowance=allowance, schema=_schema(settings))
 
 
-def _here(settings: Annotate, _: Allowance) -> Engine:
+def _here(settings: Annotate, _: Purse) -> Engine:
     from socratic_distill.engines.transformers import TransformersEngine
     from socratic_distill.machine import compute_dtype
     from socratic_distill.students import load_base, ready
@@ -86,4 +86,4 @@ def _here(settings: Annotate, _: Allowance) -> Engine:
     return TransformersEngine(ready(model, tokenizer, chat=True), batch_size=LOCAL_BATCH)
 
 
-_ENGINES: dict[str, Callable[[Annotate, Allowance], Engine]] = {"openai": _at_server, "transformers": _here}
+_ENGINES: dict[str, Callable[[Annotate, Purse], Engine]] = {"openai": _at_server, "transformers": _here}

@@ -4,28 +4,25 @@ What a teacher answers is in the journal as it arrives; the rows are written at 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from socratic_distill.artifacts import fingerprint_records, write_rows
 from socratic_distill.engines.allowance import Allowance, Spending
-from socratic_distill.engines.driver import drive
 from socratic_distill.engines.estimates import estimate
-from socratic_distill.engines.journal import Journal, Journalled
-from socratic_distill.engines.teachers import teacher_allowance, teacher_engine, teacher_identity, teacher_window
-from socratic_distill.errors import UserError
-from socratic_distill.reasoning.dialogue import Dialogue
-from socratic_distill.reasoning.exemplars import Exemplar, read_exemplars
+from socratic_distill.engines.journal import Journal
+from socratic_distill.engines.teachers import teacher_identity, teacher_window
+from socratic_distill.reasoning.exemplars import read_exemplars
 from socratic_distill.reasoning.teacher_prompts import TEACHER_PROMPT_VERSION, format_reply
-from socratic_distill.reasoning.teaching import TEACHER, check_settings, teach
+from socratic_distill.reasoning.teaching import check_settings
 from socratic_distill.recipe import GENTLENESS, Annotate
-from socratic_distill.records import Annotation, AnswerKind, Problem, Sampling
+from socratic_distill.records import Annotation, Problem
 from socratic_distill.run import Run, Target
+from socratic_distill.scale import SharedAllowance
+from socratic_distill.stages.asking import Exemplars, ask_here, ask_on_ray, open_allowance, tasks
 
 ROWS, JOURNAL, LEDGER = "annotations.jsonl", "journal.jsonl", "ledger.jsonl"
-
-Exemplars = Mapping[AnswerKind, tuple[Exemplar, ...]]
 
 _WITHOUT_EFFECT: Any = {
     "file": True,
@@ -75,18 +72,6 @@ def _check(settings: Annotate, exemplars: Exemplars) -> None:
     teacher_window(settings)
     if settings.max_usd is not None:
         Allowance(settings.prices, settings.max_usd)
-    if settings.executor == "ray":
-        raise UserError('annotate.executor = "ray" is not there yet; set it to "local"')
-
-
-def annotating(
-    problems: Sequence[Problem], *, settings: Annotate, exemplars: Exemplars
-) -> Iterator[tuple[str, Dialogue[Annotation]]]:
-    """Open a dialogue for each annotation to be asked for: every problem's first, then every problem's second, ..."""
-    for attempt in range(settings.attempts):
-        for problem in problems:
-            dialogue = teach(problem, settings=settings, exemplars=exemplars[problem.answer_kind], attempt=attempt)
-            yield f"{attempt}:{problem.id}", dialogue
 
 
 def _ask(run: Run, problems: Sequence[Problem], exemplars: Exemplars) -> Mapping[str, Any]:
@@ -94,21 +79,17 @@ def _ask(run: Run, problems: Sequence[Problem], exemplars: Exemplars) -> Mapping
     total = len(problems) * settings.attempts
     rows: dict[tuple[str, int], Annotation] = {}
     requests = read = written = 0
+    work = tasks(problems, attempts=settings.attempts)
+    ask = ask_on_ray if settings.executor == "ray" else ask_here
     with (
-        teacher_allowance(settings, run.path(LEDGER)) as allowance,
+        open_allowance(settings, run.path(LEDGER)) as allowance,
         Journal(run.path(JOURNAL)) as journal,
-        Journalled(
-            partial(teacher_engine, settings, allowance),
-            journal,
-            identity=teacher_identity(settings),
-            retry_failed="failed" in settings.retry,
-        ) as engine,
+        ask(work, settings=settings, exemplars=exemplars, journal=journal, allowance=allowance) as ended,
         run.progress.track("annotate", total) as track,
     ):
         money = _Money(allowance, total, priced=settings.engine == "openai" and settings.prices is not None)
-        dialogues = annotating(problems, settings=settings, exemplars=exemplars)
         try:
-            for finished in drive(dialogues, {TEACHER: engine}, sampling=Sampling(), window=teacher_window(settings)):
+            for finished in ended:
                 annotation = finished.result
                 rows[annotation.problem, annotation.attempt] = annotation
                 requests += len(finished.turns)
@@ -137,7 +118,7 @@ def _ask(run: Run, problems: Sequence[Problem], exemplars: Exemplars) -> Mapping
 class _Money:
     """What the annotations have cost so far, and will have cost when all are done."""
 
-    def __init__(self, allowance: Allowance, total: int, *, priced: bool) -> None:
+    def __init__(self, allowance: Allowance | SharedAllowance, total: int, *, priced: bool) -> None:
         self._allowance, self._total, self.priced = allowance, total, priced
         self._free = 0  # annotations that came before any had to be paid for: the journal's
 
@@ -203,7 +184,7 @@ def _plan(run: Run, problems: Sequence[Problem], exemplars: Exemplars) -> list[s
     longest = settings.max_tokens * 2.0  # without exemplars nothing says how long a reply is: half of what it may be
     with Journal(run.path(JOURNAL)) as journal:
         left = estimate(
-            (dialogue for _, dialogue in annotating(problems, settings=settings, exemplars=exemplars)),
+            (task.dialogue(settings, exemplars) for task in tasks(problems, attempts=settings.attempts)),
             journal,
             identity=teacher_identity(settings),
             retry_failed="failed" in settings.retry,

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ os.environ |= {
     "CURATOR_DISABLE_RICH_DISPLAY": "1",
     "TELEMETRY_ENABLED": "false",
     "OPENAI_API_KEY": "none",
+    # Its estimates of tokens need a vocabulary from the network; litellm brings the same one along.
+    "TIKTOKEN_CACHE_DIR": f"{sysconfig.get_path('purelib')}/litellm/litellm_core_utils/tokenizers",
 }
 
 from bespokelabs import curator  # type: ignore[import-not-found]  # noqa: E402  # it reads settings as it is imported

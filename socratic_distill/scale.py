@@ -59,6 +59,7 @@ def start_ray() -> Any:
         raise UserError("executor = \"ray\" needs Ray; run: pip install 'socratic-distill[ray]'") from None
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+    logging.getLogger("ray").setLevel(logging.WARNING)  # its account of every execution is not for our users
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
 
@@ -106,6 +107,7 @@ class SharedAllowance:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._purse = ray.remote(Purse).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here).remote()
         self._ray = ray
+        self._last: Spending | None = None
         self.earlier: Spending = ray.get(self._purse.spending.remote())[1]
 
     def lease(self) -> "Lease":
@@ -113,12 +115,15 @@ class SharedAllowance:
         return Lease(self._purse)
 
     def spending(self) -> Spending:
-        """Return what was spent so far."""
+        """Return what was spent so far, or was spent when it was closed."""
+        if self._last is not None:
+            return self._last
         spent: Spending = self._ray.get(self._purse.spending.remote())[0]
         return spent
 
     def close(self) -> None:
         """Let go of the actor, and with it of the ledger."""
+        self._last = self.spending()
         self._ray.kill(self._purse)
 
 

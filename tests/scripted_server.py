@@ -179,7 +179,7 @@ class ScriptedServer:
             *pieces, begun = str(body["prompt"]).split("\n\n")
             prompt = Prompt(pieces=tuple(pieces), begun=begun)
         thought = len(self.reasoning.split())
-        most = body.get("max_completion_tokens", body.get("max_tokens"))
+        most = body.get("max_completion_tokens", body.get("max_tokens", self.context))
         engine = ScriptedEngine(self.script, context=self.context)
         engine.submit("", prompt, Sampling(max_tokens=max(1, most - thought), stop=tuple(body.get("stop", ()))))
         [(_, completion)] = engine.poll()

@@ -107,6 +107,23 @@ def test_ctrl_c_keeps_what_is_in_flight_and_goes_on_later(case: Case, server: Sc
 
 
 @pytest.mark.slow
+def test_ctrl_c_at_any_moment_loses_no_answer(case: Case, server: ScriptedServer) -> None:
+    draw = random.Random(5)
+    server.latency = 0.02
+    case.problems(range(1, 1000))
+    assert main(case.command(stage="load")) == 0
+    for _ in range(8):
+        process = started(case, *PRICES)
+        goal = len(server.bodies) + draw.randrange(1, 80)
+        wait_until(partial(_reached, server, goal, process))
+        time.sleep(draw.random() * 0.05)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert len(case.journalled()[1]) == len(server.bodies)
+
+
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_asks_nothing_that_was_answered(
     case: Case, server: ScriptedServer
 ) -> None:

@@ -208,6 +208,27 @@ def test_what_was_in_flight_as_the_session_was_stopped_is_kept(path: Path, drops
     assert set(answers(path, "abc", unwanted)) == set("abc")
 
 
+def test_what_an_engine_returns_once_more_when_closed_is_written_once(path: Path) -> None:
+    class Repeating(Counting):
+        def __init__(self) -> None:
+            super().__init__()
+            self.ended: list[tuple[str, Completion]] = []
+
+        def close(self) -> None:
+            self.ended += super().poll()
+
+        def poll(self) -> list[tuple[str, Completion]]:
+            self.ended = self.ended or super().poll()
+            return self.ended
+
+    with Journal(path) as journal, Journalled(Repeating, journal, identity=MODEL) as engine:
+        for text in "ab":
+            engine.submit(text, prompt(text), S)
+        assert engine.poll() == [("b", completion("<b>"))]
+    assert kinds(path) == ["asked", "asked", "answered", "answered"]
+    assert set(answers(path, "ab", unwanted)) == set("ab")
+
+
 def test_an_answer_whose_writing_was_interrupted_is_written_at_the_close(path: Path) -> None:
     class Interrupted(Journal):
         interruptions = 1

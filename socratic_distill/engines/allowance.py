@@ -5,6 +5,7 @@ ever. Sums are whole picodollars (10^-12 dollars), so no rounding lets anything 
 """
 
 import asyncio
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -222,6 +223,7 @@ def cost(usage: Usage, prices: Prices) -> int:
     )
 
 
+@functools.cache
 def _per_token(price: float) -> int:
     return math.ceil(Decimal(str(price)) * (DOLLAR // 10**6))
 

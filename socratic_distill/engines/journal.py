@@ -243,7 +243,8 @@ class Journalled:
         finished = []
         while self._ended:
             content, completion = self._ended[0]
-            if completion.finish_reason != "over_budget":
+            # An engine may return once more, when it is closed, what has been written.
+            if content in self._waiting and completion.finish_reason != "over_budget":
                 self._journal.end(content, completion)
             self._ended.popleft()
             finished += [(key, completion) for key in self._waiting.pop(content, ())]

@@ -9,6 +9,7 @@ import json
 import queue
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -70,17 +71,19 @@ class OpenAIEngine:
         self._key = key_in(server.key_env)
         self._render = render or _joined
         self._schema = schema
-        self._waiting = 0  # submitted and not returned yet; only the caller's thread counts
-        self._finished: list[tuple[str, Completion]] = []
-        self._error: Exception | None = None
+        self._waiting = 0  # submitted and not known to be received; only the caller's thread counts
+        self._returned = 0  # the first so many of what has ended: the last poll returned them
         self._closed = False
-        self._ended: queue.SimpleQueue[tuple[str, Completion] | Exception] = queue.SimpleQueue()
+        self._ended: deque[tuple[str, Completion]] = deque()  # the loop's thread appends, the caller's takes
+        self._error: Exception | None = None
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
         # From here on it is the loop's thread that reads and writes.
         self._asked: asyncio.Queue[tuple[str, Prompt, Sampling]] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._in_flight: set[asyncio.Task[Any] | None] = set()
         self._stopping = self._reached = self._answered = False
         self._outstanding = 0  # taken and not ended
+        self._together: list[tuple[str, Completion]] = []  # ended in this turn of the loop
         self._unanswered = 0  # requests in a row whose last try had no reply, or was met by a refusal of everybody
         self._held: list[tuple[str, Completion]] = []  # those of them that wait for a sign of life
         self._loop = asyncio.new_event_loop()
@@ -98,26 +101,23 @@ class OpenAIEngine:
     def poll(self) -> list[tuple[str, Completion]]:
         """Wait until something has ended and return all that has; empty only where nothing waits, or once closed.
 
-        Raises UserError where the server refuses everybody or answers no more; what had ended before comes first.
+        The first poll after the close also returns what the last before it did, for Ctrl-C may have broken in on its
+        way. Raises UserError where the server refuses everybody or answers no more; what had ended before comes first.
         """
-        waits = self._waiting > len(self._finished) and self._error is None and not self._closed
-        while (ended := self._next(wait=waits and not self._finished)) is not None:
-            if isinstance(ended, Exception):
-                self._error, waits = self._error or ended, False
-            else:
-                self._finished.append(ended)  # kept where Ctrl-C breaks in
-        finished, self._finished = self._finished, []
-        self._waiting -= len(finished)
+        while self._returned and not self._closed:  # the caller is back, so it has received them
+            self._ended.popleft()
+            self._returned -= 1
+            self._waiting -= 1
+        while self._waiting and not self._ended and self._error is None and not self._closed:
+            with suppress(queue.Empty):
+                self._news.get(timeout=0.5)  # by short waits: Windows lets Ctrl-C through only between them
+        finished = [self._ended[place] for place in range(len(self._ended))]
         if self._error is not None and not finished and not self._closed:
             raise self._error
+        if self._closed:
+            self._ended.clear()
+        self._returned = len(finished)
         return finished
-
-    def _next(self, *, wait: bool) -> tuple[str, Completion] | Exception | None:
-        while True:
-            with suppress(queue.Empty):
-                return self._ended.get(wait, 0.5)  # by short waits: Windows lets Ctrl-C through only between them
-            if not wait:
-                return None
 
     def close(self) -> None:
         """Send nothing more, wait for what is in flight, and stop; `poll` then returns what has ended.
@@ -159,8 +159,9 @@ class OpenAIEngine:
         try:
             self._loop.run_until_complete(self._main())
         except Exception as error:
-            self._ended.put(error)
+            self._fail(error)
         finally:
+            self._hand_over()
             self._loop.close()
             self._over.set()
 
@@ -185,9 +186,21 @@ class OpenAIEngine:
 
     def _end(self, key: str, completion: Completion) -> None:
         self._outstanding -= 1
-        self._ended.put((key, completion))
+        if not self._together:
+            self._loop.call_soon(self._hand_over)  # all of a turn at once: the caller is woken once
+        self._together.append((key, completion))
         if len(self._held) == self._outstanding:
             self._release()  # no other request can tell any more whether it is the server
+
+    def _hand_over(self) -> None:
+        together, self._together = self._together, []
+        if together:
+            self._ended.extend(together)
+            self._news.put(None)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = self._error or error
+        self._news.put(None)
 
     def _release(self) -> None:
         held, self._held = self._held, []
@@ -215,7 +228,8 @@ class OpenAIEngine:
                 elif outcome is not None:
                     self._end(key, outcome)
             except Exception as error:  # the user's mistake or ours: `poll` raises it
-                self._ended.put(error)
+                self._hand_over()
+                self._fail(error)
                 self._stop()
                 return
 

@@ -1,12 +1,17 @@
 """What every engine must do; another one joins by a line of ENGINES."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 
 import pytest
+from scripted_server import ScriptedServer
 
 from socratic_distill.engines import Engine
+from socratic_distill.engines.allowance import Allowance
+from socratic_distill.engines.openai import OpenAIEngine
 from socratic_distill.engines.scripted import ScriptedEngine
 from socratic_distill.engines.transformers import TransformersEngine
+from socratic_distill.recipe import Server
 from socratic_distill.records import Completion, Prompt, Sampling
 from socratic_distill.students import LoadedStudent
 
@@ -16,16 +21,24 @@ TinyStudent = Callable[[str], LoadedStudent]
 Make = Callable[[TinyStudent, dict[str, str]], Engine]
 
 
-def scripted(students: TinyStudent, known: dict[str, str]) -> Engine:
-    def script(prompt: Prompt) -> str:
-        return known.get(prompt.pieces[-1], f"I am asked {prompt.pieces[-1]}").removeprefix(prompt.begun)
+def script(known: dict[str, str], prompt: Prompt) -> str:
+    return known.get(prompt.pieces[-1], f"I am asked {prompt.pieces[-1]}").removeprefix(prompt.begun)
 
-    return ScriptedEngine(script, context=96)
+
+def scripted(students: TinyStudent, known: dict[str, str]) -> Engine:
+    return ScriptedEngine(functools.partial(script, known), context=96)
+
+
+def openai(students: TinyStudent, known: dict[str, str]) -> Engine:
+    server = ScriptedServer(functools.partial(script, known), context=96).__enter__()  # until the tests are over
+    address = Server(base_url=server.base_url, api="completions", concurrency=5)
+    return OpenAIEngine(address, "student", allowance=Allowance())
 
 
 # Each knows the fixture `known` by heart and has a context of 96 tokens; batches are smaller than some tests' requests.
 ENGINES: dict[str, Make] = {
     "scripted": scripted,
+    "openai, plain completions": openai,
     "transformers, GPT-2 without a pad token": lambda students, known: TransformersEngine(
         students("gpt2"), batch_size=5
     ),
@@ -34,12 +47,15 @@ ENGINES: dict[str, Make] = {
         students("llama_sentencepiece"), batch_size=5
     ),
 }
-SAMPLING_ENGINES = [name for name in ENGINES if name != "scripted"]
+SAMPLING_ENGINES = [name for name in ENGINES if name not in ("scripted", "openai, plain completions")]
 
 
 @pytest.fixture(params=list(ENGINES))
-def engine(request: pytest.FixtureRequest, tiny_student: TinyStudent, known: dict[str, str]) -> Engine:
-    return ENGINES[request.param](tiny_student, known)
+def engine(request: pytest.FixtureRequest, tiny_student: TinyStudent, known: dict[str, str]) -> Iterator[Engine]:
+    engine = ENGINES[request.param](tiny_student, known)
+    yield engine
+    if isinstance(engine, OpenAIEngine):
+        engine.close()
 
 
 @pytest.fixture(params=SAMPLING_ENGINES)

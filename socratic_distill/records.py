@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 AnswerKind = Literal["number", "boolean", "choice", "text"]
 Split = Literal["train", "validation", "test"]
 FinishReason = Literal["end", "stop_string", "length", "prompt_too_long", "failed", "over_budget"]
-"""`failed` and `over_budget` are requests that were never answered; for the last the ceiling left no room, or no more."""
+"""`failed` and `over_budget` are requests that were never answered; for the last the ceiling had no room."""
 
 
 class Record(BaseModel):

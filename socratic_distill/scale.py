@@ -59,8 +59,10 @@ def start_ray() -> Any:
         raise UserError("executor = \"ray\" needs Ray; run: pip install 'socratic-distill[ray]'") from None
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-    logging.getLogger("ray").setLevel(logging.WARNING)  # its account of every execution is not for our users
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its account of every execution is not for our users
     return ray
 
 

@@ -111,7 +111,8 @@ RESPONSE_FORMATS: dict[Style, dict[str, Any]] = {
 def guidance(problem: Problem, guide: Sequence[Guide]) -> dict[Guide, str]:
     """Return what of a problem's gold reasoning a teacher is shown: of what the guide names, all that there is."""
     rationale = problem.rationale or "\n".join(step.solution for step in problem.steps if step.solution)
-    stated = list(marks(rationale)) or list(equations(rationale))
+    # The calculator takes longer than all else that asking needs.
+    stated = (list(marks(rationale)) or list(equations(rationale))) if "equations" in guide else []
     there: dict[Guide, str] = {
         "facts": "\n".join(problem.facts),
         "rationale": rationale,

@@ -195,11 +195,15 @@ def _nobody() -> Engine:
 def _worker_maker(settings: Annotate, exemplars: Exemplars, lease: Lease | None) -> Callable[[], Worker]:
     def make_worker() -> Worker:
         engine = teacher_engine(settings, lease or Allowance())
+        mistake = ""
 
         def work(block: list[str]) -> list[str]:
+            nonlocal mistake
+            if mistake:  # the engine is closed, and the driver is told already
+                return [_Returned(mistake=mistake).model_dump_json()]
             sent = [_Sent.model_validate_json(row) for row in block]
             known = [row for one in sent for row in one.known]
-            returned, mistake = [], ""
+            returned = []
             with TemporaryDirectory() as folder:
                 path = Path(folder) / "journal.jsonl"
                 with Journal(path) as journal:

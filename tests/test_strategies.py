@@ -220,7 +220,7 @@ def test_a_calculator_leaves_annotations_whose_marks_are_right_as_they_are(name:
                         {student: Continuing(texts[student]) for student in strategy.students},
                         sampling=sampling,
                     )
-                ).solution
+                ).result
                 for combined in (lambda dialogue: dialogue, lambda dialogue: with_calculator(dialogue, sampling))
             )
             if calculated.marks_changed:

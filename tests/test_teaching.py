@@ -12,7 +12,7 @@ from socratic_distill.errors import UserError
 from socratic_distill.reasoning.dialogue import Ask
 from socratic_distill.reasoning.exemplars import Exemplar, Style, read_exemplars
 from socratic_distill.reasoning.teacher_prompts import teacher_prompt
-from socratic_distill.reasoning.teaching import check_settings, teach
+from socratic_distill.reasoning.teaching import NEXT_PROBLEM, check_settings, teach
 from socratic_distill.recipe import Annotate
 from socratic_distill.records import Annotation, Completion, FinishReason, Problem
 
@@ -162,6 +162,16 @@ def test_an_ask_has_the_recipes_sampling(orchard: Problem) -> None:
     assert ask.sampling
     assert (ask.sampling.max_tokens, ask.sampling.temperature, ask.sampling.top_p) == (77, 0.3, 0.8)
     assert ask.sampling.stop == ()
+
+
+def test_a_plain_completion_stops_where_the_next_example_would_begin(orchard: Problem) -> None:
+    server = {"base_url": "http://localhost/v1"}
+    for api, stop in (("chat", ()), ("completions", (NEXT_PROBLEM,))):
+        settings = Annotate.model_validate({"model": "t", "server": {**server, "api": api}})
+        ask = next(teach(orchard, settings=settings, exemplars=exemplars(), attempt=0))
+        assert isinstance(ask, Ask) and ask.sampling is not None
+        assert ask.sampling.stop == stop
+        assert "\n\n".join(ask.prompt.pieces).count(NEXT_PROBLEM) == settings.shots + 1
 
 
 def test_an_annotation_says_what_its_teacher_was_really_shown(orchard: Problem, two_problems: list[Problem]) -> None:

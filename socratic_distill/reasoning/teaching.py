@@ -11,6 +11,8 @@ from socratic_distill.reasoning.transcripts import read_transcript
 from socratic_distill.recipe import Annotate
 from socratic_distill.records import Annotation, Completion, Problem, Prompt, Sampling, Transcript
 
+NEXT_PROBLEM = "\n\nProblem:"
+"""How the prompts of `teacher_prompts` go on after a reply."""
 TEACHER = "teacher"
 """Whom the dialogue asks."""
 
@@ -97,4 +99,6 @@ def _sampling(settings: Annotate, attempt: int, *, fresh: int) -> Sampling:
         temperature=settings.temperature,
         top_p=settings.top_p,
         seed=int.from_bytes(drawn[:4]) >> 1,  # servers take 31 bits
+        # A plain completion of worked examples goes on to the next one.
+        stop=(NEXT_PROBLEM,) if settings.server and settings.server.api == "completions" else (),
     )

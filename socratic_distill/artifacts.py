@@ -40,6 +40,12 @@ def fingerprint_records(records: Iterable[Record]) -> str:
     return digest.hexdigest()[:16]
 
 
+def fingerprint_file(path: Path) -> str:
+    """Return 16 hexadecimal digits that stand for a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
 def read_rows(path: Path, kind: type[R]) -> list[R]:
     """Read a row file, without a torn last line; an absent file has no rows.
 

@@ -1,11 +1,10 @@
 """`socratic annotate`: reasoning for the problems to learn from, by humans, a teacher, or raw texts in a file."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from socratic_distill.artifacts import fingerprint_records, write_rows
+from socratic_distill.artifacts import fingerprint_file, fingerprint_records, write_rows
 from socratic_distill.problems.imported import import_texts
 from socratic_distill.records import Annotation, Problem
 from socratic_distill.run import Run, Target
@@ -74,13 +73,6 @@ def _import(run: Run, problems: Sequence[Problem]) -> Target:
     return Target(
         ROWS,
         {**settings.model_dump(mode="json", include=_IMPORTS), "model": settings.model or path.stem},
-        {"problems": fingerprint_records(problems), "file": _file_fingerprint(path)},
+        {"problems": fingerprint_records(problems), "file": fingerprint_file(path) if path.is_file() else ""},
         make,
     )
-
-
-def _file_fingerprint(path: Path) -> str:
-    if not path.is_file():
-        return ""  # the import says so, where it is asked for
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

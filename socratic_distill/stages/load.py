@@ -1,12 +1,11 @@
 """`socratic load`: problems from a data set, split and limited by the recipe."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from socratic_distill.artifacts import write_rows
+from socratic_distill.artifacts import fingerprint_file, write_rows
 from socratic_distill.problems import load_problems
 from socratic_distill.run import Run, Target
 
@@ -40,15 +39,12 @@ def targets(run: Run) -> Iterator[Target]:
     yield Target(
         "problems.jsonl",
         settings.model_dump(mode="json"),
-        {name: _file_fingerprint(source) for name, source in sources.items()},
+        {name: _content(source) for name, source in sources.items()},
         make,
     )
 
 
-def _file_fingerprint(source: str) -> str:
-    """Return a file's content in 16 digits, so that an edited file is read again; a hub name or a spec is itself."""
+def _content(source: str) -> str:
+    """Return what an edited file changes, so that it is read again; a hub name or a spec is itself."""
     path = Path(source)
-    if not path.is_file():
-        return source
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return fingerprint_file(path) if path.is_file() else source

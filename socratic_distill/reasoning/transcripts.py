@@ -21,6 +21,9 @@ from socratic_distill.reasoning.transcript_shapes import (
 )
 from socratic_distill.records import AnswerKind, Step, Transcript
 
+READER = "1"
+"""Changes with what is read from a text, so that annotations are made again."""
+
 REASONS = {
     "empty": "there is no text, or only the teacher's thinking",
     "no_answer": "no final answer is stated, or questions follow it",

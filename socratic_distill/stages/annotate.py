@@ -6,6 +6,7 @@ from typing import Any
 
 from socratic_distill.artifacts import fingerprint_file, fingerprint_records, write_rows
 from socratic_distill.problems.imported import import_texts
+from socratic_distill.reasoning.transcripts import READER
 from socratic_distill.records import Annotation, Problem
 from socratic_distill.run import Run, Target
 from socratic_distill.stages.teacher import ROWS, reasons, tally, teacher_target
@@ -72,7 +73,7 @@ def _import(run: Run, problems: Sequence[Problem]) -> Target:
 
     return Target(
         ROWS,
-        {**settings.model_dump(mode="json", include=_IMPORTS), "model": settings.model or path.stem},
+        {**settings.model_dump(mode="json", include=_IMPORTS), "model": settings.model or path.stem, "reader": READER},
         {"problems": fingerprint_records(problems), "file": fingerprint_file(path) if path.is_file() else ""},
         make,
     )

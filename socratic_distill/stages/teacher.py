@@ -16,6 +16,7 @@ from socratic_distill.engines.teachers import teacher_identity, teacher_window
 from socratic_distill.reasoning.exemplars import read_exemplars
 from socratic_distill.reasoning.teacher_prompts import TEACHER_PROMPT_VERSION, format_reply
 from socratic_distill.reasoning.teaching import check_settings
+from socratic_distill.reasoning.transcripts import READER
 from socratic_distill.recipe import GENTLENESS, Annotate
 from socratic_distill.records import Annotation, Problem
 from socratic_distill.run import Run, Target
@@ -50,6 +51,7 @@ def teacher_target(run: Run, problems: Sequence[Problem]) -> Target:
                 exclude_none=True,
             ),
             "prompt_version": TEACHER_PROMPT_VERSION,
+            "reader": READER,
         },
         {
             "problems": fingerprint_records(problems),

@@ -21,6 +21,7 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/training.py --json benchmarks/training.json
+	$(BIN)/python benchmarks/annotating.py --json benchmarks/annotating.json
 
 clean:
 	rm -rf $(VENV) .venv-* runs build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -156,7 +156,7 @@ def test_a_server_that_answers_no_more_stops_the_run_and_what_was_answered_comes
     ended: dict[str, Completion] = {}
     with (
         ScriptedServer(echo, dies_after=30 if how == "dies" else None, fault=fault) as server,
-        engine_for(server, timeout=0.3) as engine,
+        engine_for(server, timeout=2) as engine,
     ):
         with pytest.raises(UserError, match=r"does not answer.*what was answered is kept"):
             ask_all(engine, prompts(1000), into=ended)

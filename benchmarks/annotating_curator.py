@@ -22,7 +22,7 @@ os.environ |= {
 from bespokelabs import curator  # type: ignore[import-not-found]  # noqa: E402  # it reads settings as it is imported
 
 
-class Teacher(curator.LLM):  # type: ignore[misc]
+class Teacher(curator.LLM):  # type: ignore[misc]  # not installed where types are checked
     """Sends a row's messages and keeps the reply."""
 
     def prompt(self, row: dict[str, Any]) -> list[dict[str, str]]:

@@ -165,7 +165,7 @@ def test_an_asks_own_sampling_is_kept_but_for_the_stops_and_the_tokens_left() ->
     (first,) = dialogue.send(None)  # type: ignore[misc]  # a combinator yields tuples
     assert first.sampling == own.model_copy(update={"stop": ("!", ">>")})
     written = Completion(text="a <<1+1=2>>", finish_reason="stop_string", prompt_tokens=2, tokens=4)
-    (second,) = dialogue.send((written,))  # type: ignore[misc]
+    (second,) = dialogue.send((written,))  # type: ignore[misc]  # the same
     assert second.sampling == own.model_copy(update={"stop": ("!", ">>"), "max_tokens": 5})
     assert second.prompt == Prompt(pieces=P.pieces, begun="a <<1+1=2>>")
 

@@ -158,7 +158,7 @@ class OpenAIEngine:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._main())
-        except Exception as error:
+        except Exception as error:  # else the caller would wait for a dead thread: `poll` raises it
             self._fail(error)
         finally:
             self._hand_over()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from socratic_distill.engines import Engine
 from socratic_distill.engines.allowance import Allowance
@@ -105,13 +106,14 @@ def open_allowance(settings: Annotate, ledger: Path) -> AbstractContextManager[A
 def _driven(
     work: Iterator[Task], settings: Annotate, exemplars: Exemplars, journal: Journal, open_engine: Callable[[], Engine]
 ) -> Iterator[Iterator[Finished[Annotation]]]:
-    with _journalled(open_engine, journal, settings) as engine:
+    with _journalled(open_engine, journal, settings, teacher_identity(settings)) as engine:
         yield _drive(work, settings, exemplars, engine)
 
 
-def _journalled(open_engine: Callable[[], Engine], journal: Journal, settings: Annotate) -> Journalled:
-    retry_failed = "failed" in settings.retry
-    return Journalled(open_engine, journal, identity=teacher_identity(settings), retry_failed=retry_failed)
+def _journalled(
+    open_engine: Callable[[], Engine], journal: Journal, settings: Annotate, identity: Mapping[str, Any]
+) -> Journalled:
+    return Journalled(open_engine, journal, identity=identity, retry_failed="failed" in settings.retry)
 
 
 def _drive(
@@ -146,8 +148,9 @@ def _on_ray(
     allowance: Allowance | SharedAllowance,
 ) -> Generator[Finished[Annotation], None, None]:
     sent, answered = [], []
+    identity = teacher_identity(settings)  # once: a local teacher's weights are read for it
     for task in work:
-        known = _known(task.dialogue(settings, exemplars), journal, settings)
+        known = _known(task.dialogue(settings, exemplars), journal, settings, identity)
         if known is None:
             answered.append(task)
         else:
@@ -158,7 +161,7 @@ def _on_ray(
         return
     lease = allowance.lease() if isinstance(allowance, SharedAllowance) else None
     share = _share(settings)
-    make_worker = _worker_maker(share, exemplars, lease)
+    make_worker = _worker_maker(share, exemplars, lease, identity)
     cpus = 0.1 if settings.engine == "openai" else 1.0
     for row in over_ray(sent, make_worker, actors=settings.actors, block=teacher_window(share), cpus=cpus):
         returned = _Returned.model_validate_json(row)
@@ -170,10 +173,11 @@ def _on_ray(
             yield Finished(returned.key, returned.annotation, returned.turns)
 
 
-def _known(dialogue: Dialogue[Annotation], journal: Journal, settings: Annotate) -> tuple[Ended, ...] | None:
+def _known(
+    dialogue: Dialogue[Annotation], journal: Journal, settings: Annotate, identity: Mapping[str, Any]
+) -> tuple[Ended, ...] | None:
     """Return what the journal answers of a dialogue; None where it answers all."""
-    identity, retry_failed = teacher_identity(settings), "failed" in settings.retry
-    ask, replies = replay_journal(dialogue, journal, identity=identity, retry_failed=retry_failed)
+    ask, replies = replay_journal(dialogue, journal, identity=identity, retry_failed="failed" in settings.retry)
     if ask is None:
         return None
     return tuple(ended(key, reply) for key, _, reply in replies)
@@ -192,7 +196,9 @@ def _nobody() -> Engine:
     raise AssertionError("the journal was to answer these")
 
 
-def _worker_maker(settings: Annotate, exemplars: Exemplars, lease: Lease | None) -> Callable[[], Worker]:
+def _worker_maker(
+    settings: Annotate, exemplars: Exemplars, lease: Lease | None, identity: Mapping[str, Any]
+) -> Callable[[], Worker]:
     def make_worker() -> Worker:
         engine = teacher_engine(settings, lease or Allowance())
         mistake = ""
@@ -209,7 +215,9 @@ def _worker_maker(settings: Annotate, exemplars: Exemplars, lease: Lease | None)
                 with Journal(path) as journal:
                     for row in known:
                         journal.add(row)
-                    journalled = _journalled(lambda: engine, journal, settings)  # left open for the next block
+                    journalled = _journalled(
+                        lambda: engine, journal, settings, identity
+                    )  # left open for the next block
                     try:
                         for one in _drive((each.task for each in sent), settings, exemplars, journalled):
                             returned.append(_Returned(key=one.key, annotation=one.result, turns=one.turns))

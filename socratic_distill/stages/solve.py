@@ -121,8 +121,9 @@ def solved(
     problems = dict(waiting)
     dialogues = ((key, dialogue_of(problem, strategy, solve, _facts(run, solve))) for key, problem in waiting)
     with ExitStack() as opened:
-        by_student = {student: _engine(run, student, solve, engines) for student in strategy.students if waiting}
-        for engine in by_student.values():
+        by_student: dict[str, Engine] = {}
+        for student in strategy.students if waiting else ():
+            by_student[student] = engine = _engine(run, student, solve, engines)
             if isinstance(engine, AbstractContextManager):
                 opened.enter_context(engine)
         for finished in drive(dialogues, by_student, sampling=sampling_of(solve), window=solve.window):

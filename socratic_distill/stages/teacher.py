@@ -99,7 +99,10 @@ def _ask(run: Run, problems: Sequence[Problem], exemplars: Exemplars) -> Mapping
                 written += sum(turn.tokens for turn in finished.turns)
                 track.advance(1, money.status(len(rows), f"{requests:,} requests"))
         except KeyboardInterrupt:
-            run.progress.say("waits for what is in flight, and keeps it; Ctrl-C again stops at once")
+            if settings.executor == "local":
+                run.progress.say("waits for what is in flight, and keeps it; Ctrl-C again stops at once")
+            else:
+                run.progress.say("lets go of the blocks in flight; they are asked again")
             raise
     annotations = [rows[problem.id, attempt] for problem in problems for attempt in range(settings.attempts)]
     write_rows(run.path(ROWS), annotations)

@@ -1,8 +1,10 @@
-"""What the machine offers a model: where it runs, in what it computes, and its memory back."""
+"""What the machine offers a model: where it runs, in what it computes, its memory back, and room on its disk."""
 
 import ctypes
 import gc
+import os
 import sys
+from pathlib import Path
 
 import torch
 
@@ -38,3 +40,8 @@ def trim_heap() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # absent from other C libraries
         if trim is not None:
             trim(0)
+
+
+def cache_folder() -> Path:
+    """Return where converted weights are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "socratic-distill"

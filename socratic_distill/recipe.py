@@ -1,12 +1,12 @@
 """A recipe: TOML read into frozen settings. An unknown key is an error with its path; nothing else sets a default."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from socratic_distill.errors import UserError
 
@@ -164,7 +164,7 @@ class Scratch(Settings):
 
 
 class Lora(Settings):
-    """`[train.lora]`: low-rank adapters instead of full fine-tuning; merged when the student is saved."""
+    """`[train.lora]`: low-rank adapters instead of full fine-tuning; a student is saved as its adapter alone."""
 
     rank: int = Field(16, ge=1)
     alpha: int = Field(32, ge=1)
@@ -209,7 +209,8 @@ class Solve(Settings):
     """What the students are shown; that which they were trained with where not given."""
     trained: bool = True
     """False asks the base student as it is, before training."""
-    engine: Literal["transformers", "openai"] = "transformers"
+    engine: Literal["auto", "transformers", "openvino", "openai"] = "auto"
+    """`auto` is openvino where that is installed, there is no GPU and it can take the students, else transformers."""
     server: Server | None = None
     """Where `openai` finds the students: plain completions that take token ids, as vLLM and llama.cpp have them."""
     models: dict[str, str] | None = None
@@ -224,8 +225,28 @@ class Solve(Settings):
     temperature: float = Field(0.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     seed: int = 0
-    precision: Literal["auto", "fp32"] = "auto"
-    """`auto` computes in bf16 where the machine does; `fp32` gives the same text whatever the window."""
+    samples: int | None = Field(None, ge=2)
+    """Solutions sampled of a problem, whose most frequent answer is taken; with `decompositions`, of each of those."""
+    decompositions: int | None = Field(None, ge=2)
+    """Decompositions sampled of a problem; the one is taken whose `samples` solutions agree most."""
+    retries: int | None = Field(None, ge=1)
+    """How often a completion with a step of wrong arithmetic is asked again from that step."""
+    retry_temperature: float | None = Field(None, gt=0)
+    """Temperature of what is asked again; that of the solve where not given, or 0.7 where that is 0."""
+    precision: Literal["auto", "int8", "bf16", "fp32"] = "auto"
+    """Of weights, arithmetic and cache. `auto` is `int8` with openvino, which alone has it, and with transformers bf16
+    where the machine computes in it; `fp32` gives the same text whatever the window."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        for name in ("samples", "decompositions"):
+            if getattr(self, name) is not None and self.temperature == 0:
+                raise ValueError(f"{name} needs a temperature above 0, such as 0.7, or all would be alike")
+        if self.decompositions is not None and self.samples is None:
+            raise ValueError("decompositions needs samples, the number of times that each is solved, such as 3")
+        if self.retry_temperature is not None and self.retries is None:
+            raise ValueError("retry_temperature needs retries, such as 3")
+        return self
 
 
 class Evaluate(Settings):
@@ -282,6 +303,20 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     return recipe
 
 
+SettingsType = TypeVar("SettingsType", bound=Settings)
+
+
+def read_settings(kind: type[SettingsType], overrides: Sequence[str], *, given: Mapping[str, Any]) -> SettingsType:
+    """Make one table's settings from `key=value` overrides of what is given. Raises UserError naming the key."""
+    table = dict(given)
+    for override in overrides:
+        _override(table, override)
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        raise UserError(f"--set: {_first_mistake(error)}") from None
+
+
 def _override(tables: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals:
@@ -309,6 +344,8 @@ def _first_mistake(error: ValidationError) -> str:
         return f"unknown key {place!r}"
     if first["type"] == "missing":
         return f"{place!r} is missing"
+    if first["type"] == "value_error":  # one of ours
+        return f"{place}: {first['ctx']['error']}" if place else str(first["ctx"]["error"])
     return f"{place}: {first['msg']} (it is {first['input']!r})"
 
 

@@ -160,6 +160,10 @@ class Solution(Record):
     """Calculator marks that were checked while the student wrote."""
     marks_changed: int = 0
     """Those whose value the calculator replaced."""
+    votes: tuple[str, ...] | None = None
+    """The answer of every sampled solution, in order, empty where none could be read; None where one was enough."""
+    retries: int | None = None
+    """Asks made again, in all samples, for a step's arithmetic was wrong; None where none was to be."""
 
 
 class SolutionRow(Record):

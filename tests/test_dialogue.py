@@ -1,4 +1,4 @@
-"""Replaying a dialogue, and the calculator that acts while a student writes."""
+"""Replaying a dialogue, the combinators over any, and the calculator that acts while a student writes."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from socratic_distill.engines.driver import drive
 from socratic_distill.engines.scripted import ScriptedEngine
-from socratic_distill.reasoning.dialogue import Ask, Dialogue, replay, with_calculator
+from socratic_distill.reasoning.dialogue import (
+    Ask,
+    Dialogue,
+    replay,
+    reseeded,
+    side_by_side,
+    told,
+    with_calculator,
+    with_sampling,
+)
 from socratic_distill.records import Completion, Example, Prompt, Sampling, Solution, Turn
 
 P = Prompt(pieces=("How many?",))
@@ -53,6 +62,83 @@ def test_asks_made_together_are_replayed_together() -> None:
 def test_a_dialogue_that_asks_more_often_than_there_are_texts_is_refused() -> None:
     with pytest.raises(ValueError, match="asks 'b' more often than the annotation has texts"):
         replay(two_together(), {"a": ["x"], "b": []})
+
+
+# --- combinators
+
+
+def counting(student: str, count: int) -> Dialogue[str]:
+    """Ask so often, alone and in pairs by turns, each time with all that was answered."""
+    text = student
+    for turn in range(count):
+        if turn % 2:
+            both: tuple[Completion, ...] = yield (Ask(student, Prompt(pieces=(text,))), Ask("b", P))
+            text = "".join(reply.text for reply in both)
+        else:
+            reply: Completion = yield Ask(student, Prompt(pieces=(text,)))
+            text = reply.text
+    return text
+
+
+def drive_all(dialogue: Dialogue[str] | Dialogue[tuple[str, ...]]) -> tuple[object, list[str]]:
+    """Run a dialogue whose students put their own letter behind what they read."""
+    engines = {name: ScriptedEngine(lambda prompt, name=name: prompt.pieces[-1] + name) for name in "abc"}
+    [finished] = drive([("1", dialogue)], engines, sampling=Sampling())
+    return finished.result, [turn.text for turn in finished.turns]
+
+
+def test_dialogues_side_by_side_end_as_each_would_alone_and_ask_what_each_would() -> None:
+    alone = [drive_all(counting("a", count)) for count in (0, 4, 1, 3)]
+    results, turns = drive_all(side_by_side([counting("a", count) for count in (0, 4, 1, 3)]))
+    assert results == tuple(result for result, _ in alone)
+    assert sorted(turns) == sorted(turn for _, turns in alone for turn in turns)
+
+
+def test_a_dialogue_that_has_ended_holds_up_no_round() -> None:
+    dialogue = side_by_side([counting("a", 1), counting("c", 3)])
+    rounds = [dialogue.send(None)]
+    reply = Completion(text="x", finish_reason="end", prompt_tokens=1, tokens=1)
+    while True:
+        try:
+            rounds.append(dialogue.send((reply,) * len(rounds[-1])))  # type: ignore[arg-type]  # all are tuples
+        except StopIteration as stop:
+            assert stop.value == ("x", "x")
+            break
+    assert [[ask.student for ask in asks] for asks in rounds] == [["a", "c"], ["c", "b"], ["c"]]  # type: ignore[union-attr]  # the same
+
+
+def test_nothing_side_by_side_asks_nothing() -> None:
+    with pytest.raises(StopIteration) as stop:
+        next(side_by_side([]))
+    assert stop.value.value == ()
+
+
+def test_a_teller_hears_every_ask_with_its_reply_and_changes_nothing() -> None:
+    heard: list[tuple[str, str]] = []
+    plain = drive_all(counting("a", 4))
+    listened = drive_all(told(counting("a", 4), lambda ask, reply: heard.append((ask.student, reply.text))))
+    assert listened == plain
+    assert heard == list(zip("aabaab", plain[1], strict=True))
+
+
+def test_a_sampling_is_given_to_asks_that_carry_none() -> None:
+    own, given = Sampling(seed=4), Sampling(temperature=0.5)
+
+    def dialogue() -> Dialogue:
+        yield (Ask("a", P), Ask("b", P, own))
+        return Solution(text="")
+
+    asks = with_sampling(dialogue(), given).send(None)
+    assert [ask.sampling for ask in asks] == [given, own]  # type: ignore[union-attr]  # a combinator yields tuples
+
+
+def test_seeds_differ_by_place_and_by_the_seed_they_come_from_and_change_nothing_else() -> None:
+    of = Sampling(temperature=0.7, top_p=0.9, max_tokens=7)
+    made = [reseeded(of.model_copy(update={"seed": seed}), *place) for seed in (0, 1) for place in ((0,), (1,), (0, 1))]
+    assert len({one.seed for one in made}) == 6
+    assert all(0 <= one.seed < 2**31 for one in made)
+    assert {one.model_copy(update={"seed": 0}) for one in made} == {of}
+    assert reseeded(of, 3) == reseeded(of, 3)
 
 
 # --- the calculator

@@ -31,7 +31,7 @@ class Continuous:
         self._waiting[key] = prompt
         self.most = max(self.most, len(self._waiting))
 
-    def poll(self) -> list[tuple[str, Completion]]:
+    def poll(self, timeout: float | None = None) -> list[tuple[str, Completion]]:
         if not self._waiting:
             return []
         key = self._random.choice(list(self._waiting))
@@ -179,7 +179,7 @@ def test_an_engine_is_polled_once_a_round_whoever_it_plays() -> None:
     class Counting(ScriptedEngine):
         polls = 0
 
-        def poll(self) -> list[tuple[str, Completion]]:
+        def poll(self, timeout: float | None = None) -> list[tuple[str, Completion]]:
             self.polls += 1
             return super().poll()
 

@@ -4,6 +4,8 @@ import functools
 from collections.abc import Callable, Iterator
 
 import pytest
+from completing import GREEDY, ask, complete, one, strangers
+from converted import openvino_engine
 from scripted_server import ScriptedServer
 
 from socratic_distill.engines import Engine
@@ -12,7 +14,7 @@ from socratic_distill.engines.openai import OpenAIEngine
 from socratic_distill.engines.scripted import ScriptedEngine
 from socratic_distill.engines.transformers import TransformersEngine
 from socratic_distill.recipe import Server
-from socratic_distill.records import Completion, Prompt, Sampling
+from socratic_distill.records import Prompt, Sampling
 from socratic_distill.students import LoadedStudent
 
 pytestmark = pytest.mark.usefixtures("single_thread")
@@ -46,6 +48,9 @@ ENGINES: dict[str, Make] = {
     "transformers, Llama with SentencePiece": lambda students, known: TransformersEngine(
         students("llama_sentencepiece"), batch_size=5
     ),
+    "openvino, GPT-2 without a pad token": lambda students, known: openvino_engine(students("gpt2")),
+    "openvino, Llama": lambda students, known: openvino_engine(students("llama")),
+    "openvino, Llama with SentencePiece": lambda students, known: openvino_engine(students("llama_sentencepiece")),
 }
 SAMPLING_ENGINES = [name for name in ENGINES if name not in ("scripted", "openai, plain completions")]
 
@@ -61,39 +66,6 @@ def engine(request: pytest.FixtureRequest, tiny_student: TinyStudent, known: dic
 @pytest.fixture(params=SAMPLING_ENGINES)
 def sampling_engine(request: pytest.FixtureRequest, tiny_student: TinyStudent, known: dict[str, str]) -> Engine:
     return ENGINES[request.param](tiny_student, known)
-
-
-GREEDY = Sampling(max_tokens=60)
-
-
-def ask(question: str, begun: str = "") -> Prompt:
-    return Prompt(pieces=(question,), begun=begun)
-
-
-def complete(engine: Engine, *requests: tuple[Prompt, Sampling]) -> list[Completion]:
-    """Submit requests and poll until nothing comes; return completions in the order of the requests."""
-    for place, (prompt, sampling) in enumerate(requests):
-        engine.submit(f"key {place}", prompt, sampling)
-    completions: dict[str, Completion] = {}
-    while finished := engine.poll():
-        for key, completion in finished:
-            assert key not in completions, "each key comes back once"
-            completions[key] = completion
-    assert set(completions) == {f"key {place}" for place in range(len(requests))}
-    return [completions[f"key {place}"] for place in range(len(requests))]
-
-
-def one(engine: Engine, prompt: Prompt, sampling: Sampling = GREEDY) -> Completion:
-    [completion] = complete(engine, (prompt, sampling))
-    return completion
-
-
-def strangers(known: dict[str, str]) -> list[Prompt]:
-    """Prompts of one to some thirty tokens that no student has learned an answer to."""
-    [first, second, *_] = [question.split() for question in known]
-    words = [*first, *second]
-    prompts = [Prompt(pieces=(" ".join(words[:count]),)) for count in range(1, len(words), 3)]
-    return [*prompts, Prompt(pieces=("Tom", "has", "2")), Prompt(pieces=("A goat",), begun="There are")]
 
 
 def test_every_request_comes_back_once_under_its_own_key(engine: Engine, known: dict[str, str]) -> None:
@@ -230,45 +202,3 @@ def test_requests_of_different_samplings_share_a_batch(sampling_engine: Engine, 
     assert [completion.finish_reason for completion in together[:3]] == ["end", "stop_string", "length"]
     for (prompt, sampling), completion in zip(requests, together, strict=True):
         assert one(sampling_engine, prompt, sampling) == completion
-
-
-# --- transformers alone
-
-STUDENTS = ["gpt2", "llama", "llama_sentencepiece"]
-
-
-@pytest.mark.parametrize("kind", STUDENTS)
-def test_a_prompts_tokens_are_those_of_its_encoding(
-    kind: str, tiny_student: TinyStudent, known: dict[str, str]
-) -> None:
-    student = tiny_student(kind)
-    for prompt in strangers(known):
-        completion = one(TransformersEngine(student), prompt, Sampling(max_tokens=1))
-        assert (completion.prompt_tokens, completion.tokens) == (len(student.encode(prompt)), 1)
-
-
-@pytest.mark.parametrize("kind", STUDENTS)
-def test_writing_ends_where_the_context_does_while_others_of_the_batch_go_on(
-    kind: str, tiny_student: TinyStudent, known: dict[str, str]
-) -> None:
-    student = tiny_student(kind)
-    question, text = [*known.items()][1]
-    fits = [
-        prompt for count in range(1, 96) if len(student.encode(prompt := Prompt(pieces=("1" * count, question)))) == 95
-    ]
-    assert fits, "some prompt leaves room for one token"
-    # Few enough rows end that the batch is not shrunk at once: they ride along past the context.
-    requests = [(fits[0], GREEDY), *((ask(question), GREEDY) for _ in range(7))]
-    last, *others = complete(TransformersEngine(student, batch_size=8), *requests)
-    assert (last.prompt_tokens, last.tokens) == (95, 1)
-    assert last.finish_reason in ("length", "end")
-    assert {(other.text, other.finish_reason) for other in others} == {(text, "end")}
-
-
-@pytest.mark.parametrize("kind", STUDENTS)
-def test_text_that_spells_the_terminator_does_not_end_a_piece(kind: str, tiny_student: TinyStudent) -> None:
-    student = tiny_student(kind)
-    spelled = str(student.encoder.tokenizer.eos_token)
-    prompt = Prompt(pieces=(f"Tom {spelled} has 4",), begun=f"He {spelled}")
-    assert student.encode(prompt).count(student.terminator) == 1
-    assert one(TransformersEngine(student), prompt, Sampling(max_tokens=3)).prompt_tokens == len(student.encode(prompt))

@@ -41,7 +41,7 @@ class Counting:
         self.asked.append(prompt.pieces[-1])
         self._waiting.append((key, prompt.pieces[-1]))
 
-    def poll(self) -> list[tuple[str, Completion]]:
+    def poll(self, timeout: float | None = None) -> list[tuple[str, Completion]]:
         if not self._waiting:
             return []
         key, text = self._waiting.pop()
@@ -195,7 +195,7 @@ class Closing(Counting):
         if self.drops:
             raise KeyboardInterrupt
 
-    def poll(self) -> list[tuple[str, Completion]]:
+    def poll(self, timeout: float | None = None) -> list[tuple[str, Completion]]:
         if not self.closed:
             raise KeyboardInterrupt
         return [finished for _ in self.asked for finished in super(Closing, self).poll()]
@@ -217,7 +217,7 @@ def test_what_an_engine_returns_once_more_when_closed_is_written_once(path: Path
         def close(self) -> None:
             self.ended += super().poll()
 
-        def poll(self) -> list[tuple[str, Completion]]:
+        def poll(self, timeout: float | None = None) -> list[tuple[str, Completion]]:
             self.ended = self.ended or super().poll()
             return self.ended
 

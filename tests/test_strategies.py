@@ -139,7 +139,7 @@ class Annotator:
         self.asked.append((prompt, next(self._texts)))
         self._waiting.append(key)
 
-    def poll(self) -> list[tuple[str, Completion]]:
+    def poll(self, timeout: float | None = None) -> list[tuple[str, Completion]]:
         waiting, self._waiting = self._waiting, []
         texts = [text for _, text in self.asked[-len(waiting) :]] if waiting else []
         return [
@@ -252,7 +252,7 @@ class Continuing:
             completion = Completion(text=text, finish_reason="end", prompt_tokens=1, tokens=1)
         self._waiting.append((key, completion))
 
-    def poll(self) -> list[tuple[str, Completion]]:
+    def poll(self, timeout: float | None = None) -> list[tuple[str, Completion]]:
         waiting, self._waiting = self._waiting, []
         return waiting
 

@@ -30,6 +30,16 @@ COMMANDS = {
     "status": "say what is done and what is not",
 }
 
+ASK_HELP = "let trained students solve a problem, or those of standard input"
+ASK = """\
+Let trained students solve a problem, and print their dialogue as it unfolds, with the calculator's checks.
+
+Without a PROBLEM, problems are read from standard input, one a line; standard output then has a row of JSON for each,
+in their order, and standard error the progress. An empty line is a row with a reason.
+"""
+
+MERGE_HELP = "make plain model folders of students trained with LoRA"
+
 WIDTH_OF_LOGS = 120
 """Columns, where no terminal says how many it has."""
 
@@ -63,7 +73,31 @@ def parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--fresh", action="store_true", help="make it again, whatever is done")
         command.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    _describe_ask(commands)
+    merge = commands.add_parser("merge", help=MERGE_HELP, description=f"M{MERGE_HELP[1:]}.")
+    merge.add_argument(
+        "students", metavar="STUDENTS", type=Path, help="a run folder, its students folder, or a student"
+    )
+    merge.add_argument(
+        "out", metavar="OUT", type=Path, help="the folder to write: a student's, or one with theirs in it"
+    )
     return top
+
+
+def _describe_ask(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    ask = commands.add_parser(
+        "ask", help=ASK_HELP, description=ASK, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    ask.add_argument("students", metavar="STUDENTS", type=Path, help="a run folder, or the folder of its students")
+    ask.add_argument("problem", metavar="PROBLEM", nargs="?", help="a problem; those of standard input if not given")
+    ask.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a setting of a recipe's [solve.<name>], such as strategy=cot, calculator=false or samples=8; "
+        "or answer_kind=boolean, or choice or text; may be repeated",
+    )
 
 
 def _positive(text: str) -> int:
@@ -78,7 +112,7 @@ _positive.__name__ = "whole number above 0"  # argparse names the type by it
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, 1 for a user's mistake (told in one line), 2 for wrong usage."""
-    options = parser().parse_args(arguments)
+    options = _parsed(arguments)
     if options.version:
         from importlib.metadata import version
 
@@ -94,19 +128,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        _command(options)
+        if options.command == "ask":
+            _ask(options)
+        elif options.command == "merge":
+            _merge(options)
+        else:
+            _command(options)
     except UserError as error:
         sys.stderr.write(f"socratic: {' '.join(str(error).split())}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("socratic: stopped; the same command goes on where it was\n")
+        goes_on = "" if options.command in ("ask", "merge") else "; the same command goes on where it was"
+        sys.stderr.write(f"socratic: stopped{goes_on}\n")
         return 130
     return 0
 
 
-def _command(options: argparse.Namespace) -> None:
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    top = parser()
+    options, left = top.parse_known_args(arguments)
+    if options.command == "ask" and options.problem is None and len(left) == 1 and not left[0].startswith("-"):
+        options.problem = left.pop()  # before Python 3.13 argparse does not find it behind a flag
+    if left:
+        top.error(f"unrecognized arguments: {' '.join(left)}")
+    return options
+
+
+def _ask(options: argparse.Namespace) -> None:
+    from socratic_distill.app.ask import ask, ask_all
+    from socratic_distill.app.progress import ConsoleProgress
+
+    progress = ConsoleProgress(_console(stderr=True))
+    if options.problem is not None:
+        ask(options.students, options.problem, overrides=options.set, console=_console(), progress=progress)
+    else:
+        ask_all(options.students, sys.stdin.buffer, sys.stdout, overrides=options.set, progress=progress)
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from socratic_distill.app.progress import ConsoleProgress
+    from socratic_distill.merging import merge_all
+
+    progress = ConsoleProgress(_console())
+    for folder, out in merge_all(options.students, options.out):
+        progress.say(f"merged {folder} into {out}")
+
+
+def _console(*, stderr: bool = False) -> "Console":
     from rich.console import Console
 
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=WIDTH_OF_LOGS)
+
+
+def _command(options: argparse.Namespace) -> None:
     from socratic_distill.app.progress import ConsoleProgress
     from socratic_distill.pipeline import STAGES, run_stages
     from socratic_distill.recipe import load_recipe
@@ -114,9 +189,7 @@ def _command(options: argparse.Namespace) -> None:
 
     limits = [] if options.limit is None else [f"problems.{split}_limit={options.limit}" for split in ("train", "test")]
     recipe = load_recipe(options.recipe, [*options.set, *limits])
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH_OF_LOGS)
+    console = _console()
     runs = options.runs or _runs_folder(Path(options.recipe), recipe.name)
     run = Run(recipe, runs / recipe.name, ConsoleProgress(console))
     if options.command == "status":

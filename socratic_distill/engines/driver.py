@@ -8,6 +8,9 @@ from socratic_distill.engines import Engine
 from socratic_distill.reasoning.dialogue import Ask, Dialogue, Result
 from socratic_distill.records import Completion, Sampling, Turn
 
+PATIENCE = 0.001
+"""Seconds that an engine which works elsewhere may hold up the others."""
+
 
 @dataclass(frozen=True)
 class Finished(Generic[Result]):
@@ -44,6 +47,7 @@ def drive(
     coming = iter(dialogues)
     opened: dict[str, _Open[Result]] = {}
     distinct = {id(engine): engine for engine in engines.values()}
+    timeout = None if len(distinct) == 1 else PATIENCE
 
     def advance(key: str, reply: Completion | tuple[Completion, ...] | None) -> Finished[Result] | None:
         one = opened[key]
@@ -71,7 +75,7 @@ def drive(
         if not opened:
             return
         for engine in distinct.values():
-            for request, completion in engine.poll():
+            for request, completion in engine.poll(timeout):
                 place, _, key = request.partition(":")
                 one = opened[key]
                 one.replies[int(place)] = completion

@@ -229,14 +229,14 @@ class Journalled:
         self._retried.add(content)
         return False
 
-    def poll(self) -> list[tuple[str, Completion]]:
+    def poll(self, timeout: float | None = None) -> list[tuple[str, Completion]]:
         """Return what the journal answers, else wait for the inner engine and write down what has ended."""
         if self._known:
             known, self._known = self._known, []
             return [(key, self._journal.completion(content)) for key, content in known]
         if self._engine is None:
             return []
-        self._ended.extend(self._engine.poll())
+        self._ended.extend(self._engine.poll(timeout))
         return self._written()
 
     def _written(self) -> list[tuple[str, Completion]]:

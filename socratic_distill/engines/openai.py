@@ -6,9 +6,11 @@ not name it (`stop_reason`, `matched_stop`), leaves a text that looks as if the 
 
 import asyncio
 import json
+import math
 import queue
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -98,9 +100,10 @@ class OpenAIEngine:
         self._waiting += 1
         self._call(self._take, (key, prompt, sampling))
 
-    def poll(self) -> list[tuple[str, Completion]]:
-        """Wait until something has ended and return all that has; empty only where nothing waits, or once closed.
+    def poll(self, timeout: float | None = None) -> list[tuple[str, Completion]]:
+        """Wait until something has ended, or for `timeout` seconds, and return all that has.
 
+        Without a timeout it is empty only where nothing waits, or once closed.
         The first poll after the close also returns what the last before it did, for Ctrl-C may have broken in on its
         way. Raises UserError where the server refuses everybody or answers no more; what had ended before comes first.
         """
@@ -108,9 +111,12 @@ class OpenAIEngine:
             self._ended.popleft()
             self._returned -= 1
             self._waiting -= 1
+        until = math.inf if timeout is None else time.monotonic() + timeout
         while self._waiting and not self._ended and self._error is None and not self._closed:
+            if (left := until - time.monotonic()) <= 0:
+                break
             with suppress(queue.Empty):
-                self._news.get(timeout=0.5)  # by short waits: Windows lets Ctrl-C through only between them
+                self._news.get(timeout=min(left, 0.5))  # by short waits: Windows lets Ctrl-C through only between them
         finished = [self._ended[place] for place in range(len(self._ended))]
         if self._error is not None and not finished and not self._closed:
             raise self._error

@@ -23,7 +23,7 @@ class ScriptedEngine:
         """Take a request."""
         self._waiting.append((key, prompt, sampling))
 
-    def poll(self) -> list[tuple[str, Completion]]:
+    def poll(self, timeout: float | None = None) -> list[tuple[str, Completion]]:
         """Answer all that wait."""
         waiting, self._waiting = self._waiting, []
         return [(key, self._complete(prompt, sampling)) for key, prompt, sampling in waiting]

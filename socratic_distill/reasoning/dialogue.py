@@ -3,8 +3,10 @@
 It sees no engine, no batch and no other problem. Replaying one with an annotation's texts yields its training examples.
 """
 
+import hashlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from typing_extensions import TypeVar
@@ -59,6 +61,72 @@ def replay(dialogue: Dialogue, texts: Mapping[str, Sequence[str]]) -> tuple[list
 Combinator = Callable[[Dialogue], Dialogue]
 
 
+def answered(
+    dialogue: Dialogue[Result], answer: Callable[[tuple[Ask, ...]], Dialogue[tuple[Completion, ...]]]
+) -> Dialogue[Result]:
+    """Run a dialogue whose every round of asks another one answers: the loop of all combinators."""
+    reply: Completion | tuple[Completion, ...] | None = None
+    while True:
+        try:
+            asks = dialogue.send(reply)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+        replies = yield from answer(asks if isinstance(asks, tuple) else (asks,))
+        reply = replies if isinstance(asks, tuple) else replies[0]
+
+
+def with_sampling(dialogue: Dialogue[Result], sampling: Sampling) -> Dialogue[Result]:
+    """Give a dialogue's asks that carry no sampling this one."""
+
+    def answer(asks: tuple[Ask, ...]) -> Dialogue[tuple[Completion, ...]]:
+        replies: tuple[Completion, ...] = yield tuple(replace(ask, sampling=ask.sampling or sampling) for ask in asks)
+        return replies
+
+    return answered(dialogue, answer)
+
+
+def reseeded(sampling: Sampling, *place: int) -> Sampling:
+    """Return a sampling whose seed is derived from its own and a place, such as a sample's number."""
+    digest = hashlib.sha256(repr((sampling.seed, *place)).encode()).digest()
+    return sampling.model_copy(update={"seed": int.from_bytes(digest[:4], "big") >> 1})  # 31 bits: servers take no more
+
+
+def told(dialogue: Dialogue[Result], tell: Callable[[Ask, Completion], None]) -> Dialogue[Result]:
+    """Call back with each ask and its completion as it arrives; those of asks made together arrive together."""
+
+    def answer(asks: tuple[Ask, ...]) -> Dialogue[tuple[Completion, ...]]:
+        replies: tuple[Completion, ...] = yield asks
+        for ask, reply in zip(asks, replies, strict=True):
+            tell(ask, reply)
+        return replies
+
+    return answered(dialogue, answer)
+
+
+def side_by_side(dialogues: Sequence[Dialogue[Result]]) -> Dialogue[tuple[Result, ...]]:
+    """Run dialogues side by side and return their results in order.
+
+    A round makes the asks of all that are open together, so each waits for the slowest reply of the round, but for
+    none that has ended.
+    """
+    results: dict[int, Result] = {}
+    replies: dict[int, Any] = dict.fromkeys(range(len(dialogues)))
+    while replies:
+        asked: dict[int, Ask | tuple[Ask, ...]] = {}
+        for place, reply in replies.items():
+            try:
+                asked[place] = dialogues[place].send(reply)
+            except StopIteration as stop:
+                results[place] = stop.value
+        several = {place: asks if isinstance(asks, tuple) else (asks,) for place, asks in asked.items()}
+        together = tuple(ask for asks in several.values() for ask in asks)
+        completions = iter((yield together) if together else ())
+        taken = {place: tuple(islice(completions, len(asks))) for place, asks in several.items()}
+        replies = {place: taken[place] if isinstance(asks, tuple) else taken[place][0] for place, asks in asked.items()}
+    return tuple(results[place] for place in range(len(dialogues)))
+
+
 def with_calculator(dialogue: Dialogue, sampling: Sampling) -> Dialogue:
     """Let a calculator act while the students of a dialogue write.
 
@@ -66,23 +134,20 @@ def with_calculator(dialogue: Dialogue, sampling: Sampling) -> Dialogue:
     on, so what follows builds on it. `sampling` is that of asks which carry none.
     """
     checked = changed = 0
-    reply: Completion | tuple[Completion, ...] | None = None
-    while True:
-        try:
-            asks = dialogue.send(reply)
-        except StopIteration as stop:
-            solution: Solution = stop.value
-            return solution.model_copy(update={"marks": checked, "marks_changed": changed})
-        several = asks if isinstance(asks, tuple) else (asks,)
-        written = [_Written(ask, ask.sampling or sampling) for ask in several]
+
+    def answer(asks: tuple[Ask, ...]) -> Dialogue[tuple[Completion, ...]]:
+        nonlocal checked, changed
+        written = [_Written(ask, ask.sampling or sampling) for ask in asks]
         while waiting := [one for one in written if one.ended is None]:
             completions = yield tuple(one.ask() for one in waiting)
             for one, completion in zip(waiting, completions, strict=True):
                 one.add(completion)
         checked += sum(one.checked for one in written)
         changed += sum(one.changed for one in written)
-        replies = tuple(one.completion() for one in written)
-        reply = replies if isinstance(asks, tuple) else replies[0]
+        return tuple(one.completion() for one in written)
+
+    solution = yield from answered(dialogue, answer)
+    return solution.model_copy(update={"marks": checked, "marks_changed": changed})
 
 
 class _Written:

@@ -16,8 +16,9 @@ from socratic_distill.artifacts import (
     write_rows,
     write_whole,
 )
-from socratic_distill.reasoning.answers import EXTRACTOR, MARKER, read_answer, same_answer
+from socratic_distill.reasoning.answers import EXTRACTOR, same_answer
 from socratic_distill.reasoning.strategies import named_strategy
+from socratic_distill.reasoning.voting import stated_answer
 from socratic_distill.records import Problem, Score, Solution, SolutionRow
 from socratic_distill.reporting.funnel import Funnel, read_spending
 from socratic_distill.reporting.summary import (
@@ -55,7 +56,9 @@ def targets(run: Run) -> Iterator[Target]:
             f"scores/{name}.jsonl",
             {"extractor": EXTRACTOR},
             {
-                "solutions": fingerprint([[row.problem, row.solution.model_dump(mode="json")] for row in rows]),
+                "solutions": fingerprint(
+                    [[row.problem, row.solution.model_dump(mode="json", exclude_none=True)] for row in rows]
+                ),
                 "gold": gold,
             },
             partial(_make_scores, run, name, problems, rows),
@@ -75,10 +78,7 @@ def targets(run: Run) -> Iterator[Target]:
 
 def score(problem: Problem, solution: Solution) -> Score:
     """Read a solution's answer and grade it; what was cut short is read only where its answer is marked."""
-    if solution.unfinished and MARKER not in solution.text:
-        answer, reason = None, solution.unfinished
-    else:
-        answer, reason = read_answer(solution.text, problem.answer_kind, choices=problem.choices)
+    answer, reason = stated_answer(problem, solution)
     correct = answer is not None and same_answer(
         answer, problem.answer, kind=problem.answer_kind, choices=problem.choices
     )

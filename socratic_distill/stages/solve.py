@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,17 +12,19 @@ import torch
 
 from socratic_distill.artifacts import appending, fingerprint, fingerprint_records, read_manifest, read_rows, write_rows
 from socratic_distill.engines import Engine
-from socratic_distill.engines.casting import dtype_of, student_engine
+from socratic_distill.engines.casting import dtype_of, precision_of, settled, source_of, student_engine
 from socratic_distill.engines.driver import drive
 from socratic_distill.errors import UserError
-from socratic_distill.reasoning.dialogue import Dialogue, with_calculator
+from socratic_distill.reasoning.dialogue import Combinator, Dialogue, reseeded, with_calculator, with_sampling
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
 from socratic_distill.reasoning.strategies import Facts, Strategy, named_strategy, shown
+from socratic_distill.reasoning.verified import with_verified_steps
+from socratic_distill.reasoning.voting import DECOMPOSERS, best_decomposition, self_consistent
 from socratic_distill.recipe import GENTLENESS, Solve
 from socratic_distill.records import Problem, Sampling, SolutionRow
 from socratic_distill.run import QUIET, NotMade, Run, Target
 from socratic_distill.scale import Worker, over_ray
-from socratic_distill.students import base_fingerprint
+from socratic_distill.students import Bases, base_fingerprint
 
 # The window changes the order of work alone; at bf16 also rounding, as the documentation says.
 _WITHOUT_EFFECT: Any = {"window": True, "trained": True, "executor": True, "actors": True, "server": GENTLENESS}
@@ -31,17 +34,20 @@ def targets(run: Run) -> Iterator[Target]:
     """Offer `solutions/<name>.jsonl` for each solve."""
     problems = run.problems("test")
     engines: dict[tuple[str, str], Engine] = {}
+    bases: Bases = {}
     for name, solve in run.recipe.solve.items():
-        strategy = named_strategy(solve.strategy)
+        strategy = strategy_of(solve)
         facts = _facts(run, solve)
+        inputs = {
+            f"students/{student}": (_weights(run, student) if solve.trained else _untrained(run))
+            for student in strategy.students
+        }
+        solve = settled(solve, [source_of(run, student, solve) for student in strategy.students])
+        here = replace(run, recipe=run.recipe.model_copy(update={"solve": {**run.recipe.solve, name: solve}}))
         settings = {
             **solve.model_dump(mode="json", exclude=_WITHOUT_EFFECT, exclude_none=True),
             "facts": facts,
             "prompt_version": PROMPT_VERSION,
-        }
-        inputs = {
-            f"students/{student}": (_weights(run, student) if solve.trained else _untrained(run))
-            for student in strategy.students
         }
         keys = {
             problem.id: fingerprint([settings, inputs, shown(problem, facts).model_dump(mode="json")])
@@ -51,7 +57,7 @@ def targets(run: Run) -> Iterator[Target]:
             f"solutions/{name}.jsonl",
             settings,
             {**inputs, "problems": fingerprint_records(shown(problem, facts) for problem in problems)},
-            partial(_make, run, name, strategy, problems, keys, engines),
+            partial(_make, here, name, strategy, problems, keys, engines, bases),
         )
 
 
@@ -60,10 +66,41 @@ def sampling_of(solve: Solve) -> Sampling:
     return Sampling(max_tokens=solve.max_tokens, temperature=solve.temperature, top_p=solve.top_p, seed=solve.seed)
 
 
+def strategy_of(solve: Solve) -> Strategy:
+    """Look up a solve's strategy. Raises UserError where it is unknown or can't be solved with as the solve says."""
+    strategy = named_strategy(solve.strategy)
+    if solve.decompositions is not None and not set(DECOMPOSERS) & set(strategy.students):
+        raise UserError(
+            f"decompositions = {solve.decompositions} needs a strategy that asks a {' or a '.join(DECOMPOSERS)}, "
+            f"and {strategy.name!r} asks none; such is 'socratic_iterative'"
+        )
+    return strategy
+
+
 def dialogue_of(problem: Problem, strategy: Strategy, solve: Solve, facts: Facts) -> Dialogue:
-    """Open a problem's dialogue as a solve says."""
-    dialogue = strategy.dialogue(shown(problem, facts))
-    return with_calculator(dialogue, sampling_of(solve)) if solve.calculator else dialogue
+    """Open a problem's dialogue as a solve says.
+
+    From within: the strategy, what keeps or replays a decomposition, verified steps, the calculator, the vote. So each
+    sample has steps and a calculator of its own, and what the calculator puts right is not asked again.
+    """
+    problem = shown(problem, facts)
+
+    def opened(sampling: Sampling, around: Combinator = lambda dialogue: dialogue) -> Dialogue:
+        dialogue = around(strategy.dialogue(problem))
+        if solve.retries is not None:
+            dialogue = with_verified_steps(
+                dialogue, sampling, retries=solve.retries, temperature=solve.retry_temperature
+            )
+        return with_calculator(dialogue, sampling) if solve.calculator else with_sampling(dialogue, sampling)
+
+    sampling = sampling_of(solve)
+    if solve.samples is None:
+        return opened(sampling)
+    if solve.decompositions is None:
+        return self_consistent(problem, [opened(reseeded(sampling, sample)) for sample in range(solve.samples)])
+    return best_decomposition(
+        problem, opened, decompositions=solve.decompositions, samples=solve.samples, sampling=sampling
+    )
 
 
 def _make(
@@ -73,27 +110,33 @@ def _make(
     problems: Sequence[Problem],
     keys: Mapping[str, str],
     engines: dict[tuple[str, str], Engine],
+    bases: Bases,
 ) -> Mapping[str, Any]:
     path = run.path(f"solutions/{name}.jsonl")
     solve = run.recipe.solve[name]
     rows = {row.key: row for row in read_rows(path, SolutionRow)}
     waiting = [(keys[problem.id], problem) for problem in problems if keys[problem.id] not in rows]
+    precision = precision_of(solve)
+    if waiting:
+        run.progress.say(f"solve {name}: engine {solve.engine}{_in_words(precision)}")
     with (
         appending(path) as appender,
         run.progress.track(f"solve {name}", len(problems), done=len(problems) - len(waiting)) as track,
     ):
         started = last = time.monotonic()
-        tokens = 0
+        solved_now = tokens = 0
         ended = _on_ray(run, name, strategy, waiting) if solve.executor == "ray" else None
         try:
-            for timeless in ended or solved(run, name, strategy, waiting, engines):
+            for timeless in ended or solved(run, name, strategy, waiting, engines, bases):
                 now = time.monotonic()
                 row = timeless.model_copy(update={"seconds": round(now - last, 4)})
                 appender.append(row)
                 rows[row.key] = row
                 last = now
                 tokens += sum(turn.tokens for turn in row.turns)
-                track.advance(1, f"{tokens / (now - started + 1e-9):,.0f} tokens/s")
+                solved_now += 1
+                elapsed = now - started + 1e-9
+                track.advance(1, f"{solved_now / elapsed:,.2f} problems/s, {tokens / elapsed:,.0f} tokens/s")
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise UserError(
                 f"out of memory while solving {name}; what is solved is kept: lower solve.{name}.window and go on"
@@ -103,7 +146,8 @@ def _make(
     seconds = sum(row.seconds for row in wanted)
     run.progress.say(f"solved {name}: {len(wanted)} problems in {seconds:,.0f} s")
     dtype = {"dtype": str(dtype_of(solve)).removeprefix("torch.")} if solve.engine == "transformers" else {}
-    return {"rows": len(wanted), "seconds": round(seconds, 1), **dtype}
+    made = {"precision": precision} if precision else {}
+    return {"rows": len(wanted), "seconds": round(seconds, 1), **dtype, **made}
 
 
 def solved(
@@ -112,10 +156,11 @@ def solved(
     strategy: Strategy,
     waiting: Sequence[tuple[str, Problem]],
     engines: dict[tuple[str, str], Engine],
+    bases: Bases,
 ) -> Iterator[SolutionRow]:
     """Solve problems, each with the key of its row, and yield the rows as they end, without their times.
 
-    `engines` keeps those that later solves may ask too.
+    `engines` keeps those that later solves may ask too, and `bases` what students trained with LoRA share.
     """
     solve = run.recipe.solve[name]
     problems = dict(waiting)
@@ -123,7 +168,7 @@ def solved(
     with ExitStack() as opened:
         by_student: dict[str, Engine] = {}
         for student in strategy.students if waiting else ():
-            by_student[student] = engine = _engine(run, student, solve, engines)
+            by_student[student] = engine = _engine(run, student, solve, engines, bases)
             if isinstance(engine, AbstractContextManager):
                 opened.enter_context(engine)
         for finished in drive(dialogues, by_student, sampling=sampling_of(solve), window=solve.window):
@@ -143,17 +188,22 @@ def _on_ray(run: Run, name: str, strategy: Strategy, waiting: Sequence[tuple[str
 
     def make_worker() -> Worker:
         engines: dict[tuple[str, str], Engine] = {}
+        bases: Bases = {}
 
         def work(block: list[str]) -> list[str]:
             rows = [json.loads(row) for row in block]
             keyed = [(row["key"], Problem.model_validate(row["problem"])) for row in rows]
-            return [row.model_dump_json() for row in solved(elsewhere, name, strategy, keyed, engines)]
+            return [row.model_dump_json() for row in solved(elsewhere, name, strategy, keyed, engines, bases)]
 
         return work
 
     rows = [json.dumps({"key": key, "problem": problem.model_dump(mode="json")}) for key, problem in waiting]
     for row in over_ray(rows, make_worker, actors=solve.actors, block=solve.window):
         yield SolutionRow.model_validate_json(row)
+
+
+def _in_words(precision: Mapping[str, str]) -> str:
+    return "".join(f", {what} {kind}" for what, kind in precision.items())
 
 
 def _facts(run: Run, solve: Solve) -> Facts:
@@ -176,13 +226,13 @@ def _untrained(run: Run) -> str:
     return fingerprint([manifest["settings"], manifest["inputs"]])
 
 
-def _engine(run: Run, student: str, solve: Solve, engines: dict[tuple[str, str], Engine]) -> Engine:
+def _engine(run: Run, student: str, solve: Solve, engines: dict[tuple[str, str], Engine], bases: Bases) -> Engine:
     """Load a student once for all solves that ask it."""
     # Untrained, every student is the same base.
-    key = (student if solve.trained else "", solve.precision)
-    if solve.engine != "transformers":
-        return student_engine(run, student, solve)
+    key = (student if solve.trained else "", f"{solve.engine} {solve.precision}")
+    if solve.engine == "openai":
+        return student_engine(source_of(run, student, solve), student, solve)
     if key not in engines:
         run.progress.say(f"loads {student if solve.trained else 'the untrained student'}")
-        engines[key] = student_engine(run, student, solve)
+        engines[key] = student_engine(source_of(run, student, solve), student, solve, bases=bases, say=run.progress.say)
     return engines[key]

@@ -1,22 +1,28 @@
 """`socratic train`: every student that the recipe's solves need, each trained once and shared by the strategies."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from socratic_distill.adapters import put_lora
 from socratic_distill.artifacts import fingerprint, fingerprint_records
 from socratic_distill.errors import UserError
 from socratic_distill.machine import compute_dtype, release_memory
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
-from socratic_distill.recipe import Train
 from socratic_distill.records import Split
 from socratic_distill.run import Run, Target, by_problem
-from socratic_distill.students import Encoder, base_fingerprint, load_base, make_scratch, save_student
+from socratic_distill.scratch import make_scratch
+from socratic_distill.students import (
+    Encoder,
+    base_fingerprint,
+    load_base,
+    save_adapter,
+    save_student,
+    weights_fingerprint,
+)
 from socratic_distill.training.checkpoint import remove_checkpoints
 from socratic_distill.training.lessons import Lesson, lessons_by_student, trained_strategies, usable
 from socratic_distill.training.loop import train
@@ -83,10 +89,12 @@ def scratch_target(run: Run) -> Target:
 
 def load_start(run: Run) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the model that training starts from."""
+    return load_base(_start(run), dtype=compute_dtype(), dropout=run.recipe.train.dropout)
+
+
+def _start(run: Run) -> str:
     name = run.recipe.train.student
-    dtype = compute_dtype()
-    source = str(run.path("base")) if name == "scratch" else name
-    return load_base(source, dtype=dtype, dropout=run.recipe.train.dropout)
+    return str(run.path("base")) if name == "scratch" else name
 
 
 def _make(run: Run, student: str, learned: Mapping[Split, Sequence[Lesson]], identity: str) -> Mapping[str, Any]:
@@ -106,7 +114,7 @@ def _make(run: Run, student: str, learned: Mapping[Split, Sequence[Lesson]], ide
     }
     if not fitting["train"]:
         raise UserError(f"every sequence of the {student} is longer than train.max_tokens = {settings.max_tokens}")
-    adapted = _with_lora(model, settings) if settings.lora else None
+    adapted = put_lora(model, settings.lora) if settings.lora else None
     trained = train(
         model,
         fitting["train"],
@@ -117,9 +125,12 @@ def _make(run: Run, student: str, learned: Mapping[Split, Sequence[Lesson]], ide
         progress=run.progress,
         name=student,
     )
-    if adapted is not None:
-        model = adapted.merge_and_unload()
-    save_student(folder, model, encoder, name=student, base=settings.student)
+    named = {"name": student, "base": settings.student}
+    base = None
+    if adapted is None:
+        save_student(folder, model, encoder, **named)
+    else:
+        base = save_adapter(folder, adapted, encoder, **named, source=_start(run))
     loss = (
         "" if trained.best_loss is None else f", validation loss {trained.best_loss:.3f} at epoch {trained.best_epoch}"
     )
@@ -137,33 +148,6 @@ def _make(run: Run, student: str, learned: Mapping[Split, Sequence[Lesson]], ide
         "too_long": too_long,
         "parameters": base_parameters,
         "dtype": dtype,
-        "weights": weights_fingerprint(folder),
+        "weights": weights_fingerprint(folder, base=base),
+        **({"base": base} if base else {}),
     }
-
-
-def _with_lora(model: PreTrainedModel, settings: Train) -> Any:
-    """Put low-rank adapters into a model, which alone are trained."""
-    from peft import LoraConfig, get_peft_model
-
-    lora = settings.lora
-    assert lora is not None
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return get_peft_model(model, config, autocast_adapter_dtype=False)
-    except ValueError as error:
-        raise UserError(f"train.lora.targets: {error}") from error
-
-
-def weights_fingerprint(folder: Path) -> str:
-    """Return a saved student's weights in 16 digits."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]

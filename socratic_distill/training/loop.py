@@ -91,7 +91,6 @@ def train(
             for part in micro_batches(batch[rank::processes], lengths, tokens=settings.micro_batch_tokens):
                 part_loss = loss_sum([lessons[number] for number in part]) / targets
                 part_loss.backward()
-                weights.collect()
                 loss += part_loss.detach()
             if processes > 1:
                 loss = accelerator.reduce(loss, "sum")
@@ -134,6 +133,7 @@ def train(
                 position = position.model_copy(update={"seconds": spent()})
                 save_checkpoint(folder, position, optimizer=weights.state(), best=best)
                 saved_at = time.monotonic()
+    weights.release()
     if best is not None:
         with torch.no_grad():
             for key, weight in weights.weights.items():

@@ -4,9 +4,10 @@ The short cut (own attention, trunk and head apart) is taken for a model only wh
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
@@ -18,6 +19,9 @@ Loss = Callable[[Sequence[TokenSequence]], Tensor]
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 1e-2}
 """Relative difference of the loss that rounding explains."""
+
+ROWS = 8
+"""Targets whose probabilities are computed at once."""
 
 
 def loss_of(model: PreTrainedModel, probe: TokenSequence) -> tuple[Loss, bool]:
@@ -53,10 +57,42 @@ def fast_loss(model: PreTrainedModel) -> Loss:
         ids, rows, places = _padded(sequences, model.device)
         # No mask is given: right-padded rows need none.
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state  # (rows, length, width)
-        logits = head(hidden[rows, places - 1])  # (targets, vocabulary)
-        return functional.cross_entropy(_wide(logits), ids[rows, places], reduction="sum")
+        learned, predicted = hidden[rows, places - 1], ids[rows, places]
+        if type(head) is nn.Linear and head.bias is None:
+            total: Tensor = _HeadLoss.apply(learned, head.weight, predicted)
+            return total
+        return functional.cross_entropy(_wide(head(learned)), predicted, reduction="sum")
 
     return loss
+
+
+class _HeadLoss(torch.autograd.Function):
+    """The cross entropy after a head without bias, summed; the logits are turned into its gradient where they lie.
+
+    A few rows at a time stay in the processor's cache, and no second (targets, vocabulary) is ever held.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, ids: Tensor) -> Tensor:
+        """Return the loss. hidden: (targets, width); weight: (vocabulary, width); ids: (targets,)."""
+        slopes = hidden @ weight.T  # logits as yet
+        losses = []
+        for rows, targets in zip(slopes.split(ROWS), ids.split(ROWS), strict=True):
+            logits, targets = _wide(rows), targets[:, None]
+            likely = torch.softmax(logits, dim=-1)
+            # The logarithm of the sum of exponentials, from the row's largest logit and that one's probability.
+            total = logits.amax(-1, keepdim=True) - likely.amax(-1, keepdim=True).log()
+            losses.append((total - logits.gather(-1, targets)).sum())
+            rows.copy_(likely.scatter_add_(-1, targets, likely.new_full(targets.shape, -1.0)))
+        ctx.save_for_backward(hidden, weight, slopes)
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        """Return the gradient by hidden and by weight."""
+        hidden, weight, slopes = ctx.saved_tensors
+        by_weight = slopes.T @ (hidden * upstream.to(hidden.dtype)) if ctx.needs_input_grad[1] else None
+        return (slopes @ weight).mul_(upstream), by_weight, None
 
 
 def plain_loss(model: PreTrainedModel) -> Loss:

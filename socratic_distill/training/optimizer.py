@@ -1,6 +1,7 @@
 """AdamW on fp32 master weights, whatever the model computes in."""
 
 import math
+from functools import partial
 
 import torch
 from transformers import PreTrainedModel
@@ -27,21 +28,16 @@ class MasterWeights:
         self.adamw = torch.optim.AdamW(
             [group for group in groups if group["params"]], lr=learning_rate, betas=BETAS, fused=fused
         )
+        self.hooks = [
+            weight.register_post_accumulate_grad_hook(partial(_add_up, self.masters[name]))
+            for name, weight in self.weights.items()
+            if self.masters[name] is not weight
+        ]
 
-    @torch.no_grad()
-    def collect(self) -> None:
-        """Add the gradients of a micro-batch to the masters', so that they are summed in fp32, and clear them.
-
-        Gradients are cleared in place: buffers of this size that come and go would leave holes in the heap.
-        """
-        for name, weight in self.weights.items():
-            master = self.masters[name]
-            if weight.grad is None or master is weight:
-                continue
-            if master.grad is None:
-                master.grad = torch.zeros_like(master)
-            master.grad += weight.grad
-            weight.grad.zero_()
+    def release(self) -> None:
+        """Leave the model as any other: gradients stay in its weights again."""
+        for hook in self.hooks:
+            hook.remove()
 
     def step(self, *, learning_rate: float, clip: float) -> float:
         """Clip the collected gradients to a norm, take a step, clear them, and return their norm before clipping."""
@@ -81,6 +77,15 @@ class MasterWeights:
         narrow = [name for name, weight in self.weights.items() if self.masters[name] is not weight]
         if narrow:
             torch._foreach_copy_([self.weights[name] for name in narrow], [self.masters[name] for name in narrow])
+
+
+def _add_up(master: torch.Tensor, weight: torch.Tensor) -> None:
+    """Add a weight's gradient to its master's as soon as it is there: all are summed in fp32, and none is held."""
+    assert weight.grad is not None
+    if master.grad is None:
+        master.grad = torch.zeros_like(master)
+    master.grad += weight.grad
+    weight.grad = None
 
 
 def _is_narrow(weight: torch.Tensor) -> bool:

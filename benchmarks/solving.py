@@ -24,7 +24,7 @@ from socratic_distill.problems import DATASETS
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 DATA = ROOT.parent / "shared" / "data" / "gsm8k" / "socratic_validation.jsonl"
-SHARES = {"openvino": 1.0, "openvino_bf16": 1.0, "transformers": 0.64, "lockstep": 0.64, "research_loop": 0.06}
+SHARES = {"openvino": 1.0, "openvino_bf16": 1.0, "transformers": 0.5, "lockstep": 0.5, "research_loop": 0.0625}
 """Which share of the problems each contender solves."""
 
 
@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--students", type=Path, default=Path("runs/gsm8k/students"), help="the trained pair's folder")
     parser.add_argument("--data", type=Path, default=DATA, help="GSM8K problems")
-    parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--problems", type=int, default=128)
     parser.add_argument("--only", nargs="*", help="contenders to run, in this order")
     parser.add_argument("--server", help="base URL of a server with the models decomposer and solver")
     return parser.parse_args()

@@ -94,11 +94,13 @@ class OpenVINOEngine:
 
 def compute_settings(precision: Precision, *, threads: int | None = None) -> dict[str, Any]:
     """Return OpenVINO's settings for computing in a precision, by `threads` or all that the process may use."""
+    exact = precision.arithmetic == "f32"
     return {
         "INFERENCE_PRECISION_HINT": precision.arithmetic,
-        "EXECUTION_MODE_HINT": "ACCURACY" if precision.arithmetic == "f32" else "PERFORMANCE",
+        "EXECUTION_MODE_HINT": "ACCURACY" if exact else "PERFORMANCE",
         "KV_CACHE_PRECISION": precision.cache,
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # else f32 would compute in int8 with int8 weights
+        # Left alone, products with int8 weights are of int8 on both sides: a sixth faster.
+        **({"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0} if exact else {}),
         "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),  # those of taskset and OMP_NUM_THREADS
         "ENABLE_CPU_PINNING": False,  # two processes would pin themselves to the same core
     }

@@ -144,7 +144,7 @@ def test_a_training_does_not_depend_on_its_micro_batches(tmp_path: Path) -> None
         assert float((other - trained[0]).norm() / trained[0].norm()) <= EQUAL
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "phi"])  # phi's head has a bias
 def test_a_head_on_targets_only_equals_a_full_head(kind: str) -> None:
     model, lessons = make_model(kind), made_up([30, 9, 21])
     full = gradient(model, lambda: plain_loss(model)(lessons))
@@ -154,6 +154,23 @@ def test_a_head_on_targets_only_equals_a_full_head(kind: str) -> None:
         logits = model(input_ids=torch.tensor([one.ids])).logits[0].detach()
         by_hand -= sum(float(logits[place - 1].log_softmax(0)[one.ids[place]]) for place in one.targets)
     assert by_hand == pytest.approx(full[0], rel=EQUAL)
+
+
+def test_a_target_too_unlikely_for_its_probability_has_its_loss_all_the_same() -> None:
+    model, lessons = make_model("llama", dtype=torch.float32), made_up([30, 9, 21])
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(1000)
+    expected = float(plain_loss(model)(lessons).detach())
+    assert expected / sum(len(one.targets) for one in lessons) > 200
+    assert float(fast_loss(model)(lessons).detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_head_that_is_not_trained_gets_no_gradient_and_changes_no_other() -> None:
+    model, lessons = make_model("llama"), made_up([30, 9, 21])
+    model.get_output_embeddings().requires_grad_(False)
+    full = gradient(model, lambda: plain_loss(model)(lessons))
+    assert_equal(gradient(model, lambda: fast_loss(model)(lessons)), full)
+    assert model.get_output_embeddings().weight.grad is None
 
 
 @pytest.mark.parametrize("make_loss", [fast_loss, plain_loss, lambda model: loss_of(model, made_up([300])[0])[0]])

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from socratic_distill.errors import UserError
 from socratic_distill.machine import compute_dtype
 from socratic_distill.training.log import LogLine, read_log
-from socratic_distill.training.loss import plain_loss
+from socratic_distill.training.loss import loss_of, plain_loss
+from socratic_distill.training.optimizer import MasterWeights
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -47,6 +48,25 @@ def test_the_best_weights_are_those_left_in_the_model(tmp_path: Path) -> None:
     model.eval()
     loss = float(plain_loss(model)(validation).detach()) / sum(len(one.targets) for one in validation)
     assert loss == pytest.approx(min(validated), rel=1e-5)
+
+
+def test_narrow_weights_hold_no_gradient_while_trained_and_can_again_afterwards() -> None:
+    model, lessons = make_model("llama", dtype=torch.bfloat16, tie_word_embeddings=True), made_up([12, 9])
+    loss, _ = loss_of(model, lessons[0])
+    loss(lessons).backward()
+    alone = {name: weight.grad for name, weight in model.named_parameters()}
+    model.zero_grad()
+    weights = MasterWeights(model, learning_rate=1e-3, weight_decay=0)
+    for _ in range(2):
+        loss(lessons).backward()
+    for name, weight in weights.weights.items():
+        assert weight.grad is None
+        collected = weights.masters[name].grad
+        assert collected is not None and collected.dtype == torch.float32
+        assert torch.equal(collected, 2 * alone[name].float()), name
+    weights.release()
+    loss(lessons).backward()
+    assert all(torch.equal(weight.grad, alone[name]) for name, weight in model.named_parameters())
 
 
 @pytest.mark.parametrize("epochs", [1, 5])

@@ -6,11 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import torch
 from fakes import Quiet
 from rich.console import Console
 from sampled import SampledEngine, Script
@@ -52,17 +51,13 @@ QUESTION = "Ann has 3 pens and buys 4. How many has she?"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread, for a small student gains nothing from more, and without transformers' own bars."""
+def no_bars(single_thread: None) -> None:
+    """Keep transformers' own bars off the screen."""
     disable_progress_bar()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def pair(tmp_path_factory: pytest.TempPathFactory, single_thread: None) -> Path:
     """A run folder with a decomposer, a solver and a cot; it is not to be changed."""
     folder = tmp_path_factory.mktemp("ask")
     (folder / "pair.toml").write_text(RECIPE, encoding="utf-8")

@@ -176,6 +176,19 @@ def test_sampled_texts_are_the_same_alone_and_in_a_batch(sampling_engine: Engine
         assert one(sampling_engine, prompt, sampling) == completion
 
 
+def test_a_request_joins_while_others_are_written_and_a_short_one_ends_before_them(
+    sampling_engine: Engine, known: dict[str, str]
+) -> None:
+    long, short = list(known)[1], list(known)[2]
+    sampling_engine.submit("long", ask(long), GREEDY)
+    assert sampling_engine.poll(0) == sampling_engine.poll(0) == []
+    sampling_engine.submit("short", ask(short), GREEDY.model_copy(update={"max_tokens": 2}))
+    [(key, _)] = sampling_engine.poll()
+    assert key == "short"
+    [(key, completion)] = sampling_engine.poll()
+    assert (key, completion.text) == ("long", known[long])
+
+
 def test_another_seed_draws_another_text(sampling_engine: Engine, known: dict[str, str]) -> None:
     prompt = strangers(known)[2]
     texts = {

@@ -173,20 +173,6 @@ def test_what_a_precision_means_is_said(tiny_student: TinyStudent) -> None:
         )(weights, computed, cached)
 
 
-def test_a_request_joins_while_others_are_written_and_a_short_one_ends_before_them(
-    tiny_student: TinyStudent, known: dict[str, str]
-) -> None:
-    engine = openvino_engine(tiny_student("llama"))
-    long, short = list(known)[1], list(known)[2]
-    engine.submit("long", ask(long), GREEDY)
-    assert engine.poll(0) == engine.poll(0) == []
-    engine.submit("short", ask(short), GREEDY.model_copy(update={"max_tokens": 2}))
-    [(key, _)] = engine.poll()
-    assert key == "short"
-    [(key, completion)] = engine.poll()
-    assert (key, completion.text) == ("long", known[long])
-
-
 def test_writing_ends_where_the_context_does_while_others_go_on(
     tiny_student: TinyStudent, known: dict[str, str]
 ) -> None:

@@ -7,7 +7,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from socratic_distill.recipe import load_recipe
 from socratic_distill.records import SolutionRow
 from socratic_distill.run import Run
 from socratic_distill.training.log import read_log
+
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 TINY = """\
 name = "tiny"
@@ -94,17 +96,8 @@ def timeless(found: Sequence[SolutionRow]) -> list[SolutionRow]:
     return sorted((row.model_copy(update={"seconds": 0.0}) for row in found), key=lambda row: row.problem)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: so small a student gains nothing from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, single_thread: None) -> Path:
     """A folder of runs with the tiny one in it, whole; it is not to be changed."""
     runs = tmp_path_factory.mktemp("runs")
     (runs / "tiny.toml").write_text(TINY, encoding="utf-8")

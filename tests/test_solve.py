@@ -1,11 +1,9 @@
 """How a solve is put together: samples, retries, decompositions and the calculator, and what a run says of them."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from fakes import Quiet
 from sampled import PENS, Script, solved
 
@@ -18,6 +16,8 @@ from socratic_distill.records import Prompt, Sampling, Solution, SolutionRow
 from socratic_distill.reporting.summary import Summary
 from socratic_distill.run import Run
 from socratic_distill.stages.solve import dialogue_of, sampling_of, strategy_of, targets
+
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 TINY = """\
 name = "tiny"
@@ -58,17 +58,8 @@ bootstrap = 100
 NEW = {"samples", "decompositions", "retries", "retry_temperature"}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread, for a small student gains nothing from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory, single_thread: None) -> Run:
     """A whole run of the tiny recipe; it is not to be changed."""
     folder = tmp_path_factory.mktemp("solve")
     (folder / "tiny.toml").write_text(TINY, encoding="utf-8")

@@ -74,20 +74,6 @@ def test_samples_of_one_prompt_read_it_once(tiny_student: TinyStudent) -> None:
         assert one(TransformersEngine(student), prompt, sampling) == completion
 
 
-def test_a_request_joins_while_others_are_written_and_a_short_one_ends_before_them(
-    tiny_student: TinyStudent, known: dict[str, str]
-) -> None:
-    engine = TransformersEngine(tiny_student("llama"))
-    long, short = list(known)[1], list(known)[2]
-    engine.submit("long", ask(long), GREEDY)
-    assert engine.poll(0) == engine.poll(0) == []
-    engine.submit("short", ask(short), GREEDY.model_copy(update={"max_tokens": 2}))
-    [(key, _)] = engine.poll()
-    assert key == "short"
-    [(key, completion)] = engine.poll()
-    assert (key, completion.text) == ("long", known[long])
-
-
 def test_no_more_rows_are_written_at_once_than_the_batch_has(tiny_student: TinyStudent, known: dict[str, str]) -> None:
     student = tiny_student("llama")
     prompt_tokens = max(len(student.encode(ask(question))) for question in known)

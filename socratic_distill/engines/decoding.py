@@ -61,8 +61,7 @@ class RowCache:
 
     def write(self, layer: int, batch: "Line", keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Put a layer's new states, (key heads, tokens, width), in place; return its states of all rows."""
-        if layer == 0 or self._storage is None:
-            self._fit(len(batch.lengths), max(batch.lengths), (keys, values))
+        self._fit(len(batch.lengths), max(batch.lengths), (keys, values))
         assert self._storage is not None
         for storage, new in zip(self._storage, (keys, values), strict=True):
             storage[layer][batch.rows, :, batch.places] = new.transpose(0, 1)

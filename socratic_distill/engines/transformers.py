@@ -23,9 +23,11 @@ READ_TOGETHER = 2048
 WORTH_SHARING = 16
 """Tokens that a prompt must share with one that is just being read to wait for it."""
 CACHE_BYTES = 1 << 30
+"""Of the keys and values that rows leave behind."""
 PROBE = tuple(range(1, 40))
+"""Ids on which a student must give the same logits by our attention as by its own."""
 TOLERANCE = {torch.bfloat16: 0.1, torch.float16: 0.02}
-"""Of the largest logit; fp32 has 1e-3."""
+"""How far the logits may differ, as a share of the largest; 1e-3 for wider types."""
 
 
 @dataclass

@@ -227,9 +227,9 @@ def _untrained(run: Run) -> str:
 
 
 def _engine(run: Run, student: str, solve: Solve, engines: dict[tuple[str, str], Engine], bases: Bases) -> Engine:
-    """Load a student once for all solves that ask it."""
-    # Untrained, every student is the same base.
-    key = (student if solve.trained else "", f"{solve.engine} {solve.precision}")
+    """Load a student once for all solves that ask it in the same way."""
+    # Untrained, every student is the same base; the window bounds the rows that an engine writes at once.
+    key = (student if solve.trained else "", f"{solve.engine} {solve.precision} {solve.window}")
     if solve.engine == "openai":
         return student_engine(source_of(run, student, solve), student, solve)
     if key not in engines:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from socratic_distill.problems import DATASETS
+from socratic_distill.reasoning.gold import human_annotation
 from socratic_distill.reasoning.strategies import STRATEGIES
-from socratic_distill.stages.annotate import human_annotation
 from socratic_distill.students import Encoder, load_base, load_tokenizer
 from socratic_distill.training.lessons import lessons_for
 from socratic_distill.training.sequences import encode_lesson

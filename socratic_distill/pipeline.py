@@ -12,6 +12,7 @@ from socratic_distill.artifacts import changes, manifest_path, read_manifest, wr
 from socratic_distill.errors import UserError
 from socratic_distill.recipe import Recipe, dump_recipe
 from socratic_distill.run import QUIET, NotMade, Progress, Run, Target
+from socratic_distill.shelf import Shelf
 
 STAGES = ("load", "annotate", "verify", "train", "solve", "evaluate", "report")
 """The stages in order; each is a module of `stages` whose `targets` offers what it can make."""
@@ -41,11 +42,14 @@ def state_of(run: Run, target: Target) -> tuple[State, list[str]]:
     return ("changed", differences) if differences else ("done", [])
 
 
-def run_stages(run: Run, stages: Sequence[str], *, fresh: bool = False, dry_run: bool = False) -> None:
+def run_stages(
+    run: Run, stages: Sequence[str], *, fresh: bool = False, dry_run: bool = False, shelf: Shelf | None = None
+) -> None:
     """Bring the artifacts of some stages up to date.
 
-    `fresh` makes them all again; `dry_run` only says what would be done. Raises UserError where a stage needs what an
-    earlier one has not made, or has made by other settings.
+    `fresh` makes them all again; `dry_run` only says what would be done. What another run has put on the `shelf` is
+    taken from there. Raises UserError where a stage needs what an earlier one has not made, or has made by other
+    settings.
     """
     if dry_run:
         for stage in stages:
@@ -58,7 +62,7 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool = False, dry_run:
                 _refuse_outdated(run, stage)
             for stage in stages:
                 for target in _targets(run, stage):
-                    _bring_up_to_date(run, target, fresh=fresh)
+                    _bring_up_to_date(run, target, fresh=fresh, shelf=shelf)
         except NotMade as missing:
             raise UserError(str(missing)) from None
 
@@ -87,7 +91,18 @@ def _refuse_outdated(run: Run, stage: str) -> None:
             raise UserError(f"{target.artifact} is out of date, for {why}; run `socratic {stage}` or `socratic run`")
 
 
-def _bring_up_to_date(run: Run, target: Target, *, fresh: bool) -> None:
+def _bring_up_to_date(run: Run, target: Target, *, fresh: bool, shelf: Shelf | None) -> None:
+    if shelf is None or not target.shared or fresh:
+        _make_up_to_date(run, target, fresh=fresh)
+        return
+    with shelf.turn(target):
+        state, _ = state_of(run, target)
+        if state == "done" or not shelf.take(target, run):
+            _make_up_to_date(run, target, fresh=fresh)
+        shelf.put(target, run)
+
+
+def _make_up_to_date(run: Run, target: Target, *, fresh: bool) -> None:
     state, differences = state_of(run, target)
     path = run.path(target.artifact)
     if state == "done" and not fresh:

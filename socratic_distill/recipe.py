@@ -200,6 +200,35 @@ class Train(Settings):
     lora: Lora | None = None
 
 
+class Prompted(Settings):
+    """`[solve.<name>.prompted]`: a model as it is, shown worked examples, in the place of trained students."""
+
+    model: str = Field(min_length=1)
+    """Its name at the server; a folder or hub name for `transformers`."""
+    students: tuple[str, ...] = ()
+    """Whose part it plays, such as `solver`; that of all where none is named."""
+    engine: Literal["openai", "transformers"] = "openai"
+    server: Server | None = None
+    shots: int = Field(4, ge=0)
+    """Worked examples shown."""
+    exemplars: str = ""
+    """A file of worked examples; those of the data set where not given."""
+    prices: Prices | None = None
+    max_usd: float | None = Field(None, ge=0)
+    """A hard ceiling on what is spent, in flight or unknown; what it leaves no room for is not asked."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if self.engine == "openai" and self.server is None:
+            raise ValueError(
+                "the model has no server: write [solve.<name>.prompted.server] base_url = ..., "
+                'or engine = "transformers" for one that runs here'
+            )
+        if self.max_usd is not None and self.prices is None:
+            raise ValueError("max_usd needs prices, what a million input and output tokens cost")
+        return self
+
+
 class Solve(Settings):
     """`[solve.<name>]`: a named way of solving."""
 
@@ -207,6 +236,11 @@ class Solve(Settings):
     calculator: bool = False
     facts: Literal["none", "gold"] | None = None
     """What the students are shown; that which they were trained with where not given."""
+    guidance: Literal["steps", "equations"] | None = None
+    """What the decomposer or planner writes down before it asks: how many steps there will be, or their equations."""
+    oracle: Literal["guidance", "subquestions", "history"] | None = None
+    """What is taken from the gold reasoning: the guidance; every subquestion; or all that goes before each step."""
+    prompted: Prompted | None = None
     trained: bool = True
     """False asks the base student as it is, before training."""
     engine: Literal["auto", "transformers", "openvino", "openai"] = "auto"
@@ -246,6 +280,10 @@ class Solve(Settings):
             raise ValueError("decompositions needs samples, the number of times that each is solved, such as 3")
         if self.retry_temperature is not None and self.retries is None:
             raise ValueError("retry_temperature needs retries, such as 3")
+        if self.oracle == "guidance" and self.guidance is None:
+            raise ValueError('oracle = "guidance" needs guidance, such as "steps"')
+        if self.prompted is not None and self.prompted.engine == "openai" and self.executor == "ray":
+            raise ValueError('a prompted model behind a server is asked from one process: set executor = "local"')
         return self
 
 
@@ -254,6 +292,8 @@ class Evaluate(Settings):
 
     bootstrap: int = Field(10_000, ge=100)
     seed: int = 0
+    encoder: str = ""
+    """Scores how like gold ones subquestions are: a folder or hub name of the BERT kind; not computed without."""
 
 
 class Report(Settings):
@@ -279,6 +319,11 @@ class Recipe(Settings):
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe, with `table.key=value` overrides. Raises UserError naming the file and the key."""
+    return recipe_of(read_tables(path, overrides), place=str(path))
+
+
+def read_tables(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a TOML file's tables, with `table.key=value` overrides. Raises UserError naming the file."""
     path = Path(path)
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -294,12 +339,14 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         raise UserError(f"{path} is not TOML: {error}") from None
     for override in overrides:
         _override(tables, override)
-    try:
-        recipe = Recipe.model_validate(tables)
-    except ValidationError as error:
-        raise UserError(f"{path}: {_first_mistake(error)}") from None
+    return tables
+
+
+def recipe_of(tables: Mapping[str, Any], *, place: str) -> Recipe:
+    """Make a recipe of its tables. Raises UserError that names the place they are from and the key."""
+    recipe = settings_of(Recipe, tables, place=place)
     if not recipe.solve:
-        raise UserError(f"{path}: it has no [solve.<name>] table, so there is nothing to solve with")
+        raise UserError(f"{place}: it has no [solve.<name>] table, so there is nothing to solve with")
     return recipe
 
 
@@ -311,10 +358,15 @@ def read_settings(kind: type[SettingsType], overrides: Sequence[str], *, given: 
     table = dict(given)
     for override in overrides:
         _override(table, override)
+    return settings_of(kind, table, place="--set")
+
+
+def settings_of(kind: type[SettingsType], table: Mapping[str, Any], *, place: str) -> SettingsType:
+    """Make settings of a table. Raises UserError that names the place it is from and the key."""
     try:
         return kind.model_validate(table)
     except ValidationError as error:
-        raise UserError(f"--set: {_first_mistake(error)}") from None
+        raise UserError(f"{place}: {_first_mistake(error)}") from None
 
 
 def _override(tables: dict[str, Any], override: str) -> None:

@@ -70,6 +70,8 @@ class Target:
     """Removes what only a stopped one needs; called once the manifest is there."""
     plan: Callable[[], Sequence[str]] = lambda: ()
     """Says, line by line, what making it would ask for and cost; writes and sends nothing."""
+    shared: bool = True
+    """Another run that has the same settings and inputs would make the same; False where the run's name is in it."""
 
 
 @dataclass(frozen=True)

@@ -85,13 +85,12 @@ class ChatEncoder:
         self.terminator = encoder.terminator
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """Encode a prompt and the template's opening of a reply."""
-        assert not prompt.begun, "a chat can't go on with a begun text"
+        """Encode a prompt and the template's opening of a reply, then what is begun."""
         turns = [
             {"role": ("user", "assistant")[place % 2], "content": piece} for place, piece in enumerate(prompt.pieces)
         ]
         ids: Any = self._encoder.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-        return list(ids)
+        return [*ids, *(self._encoder.piece(prompt.begun)[:-1] if prompt.begun else ())]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Turn generated ids into text; special tokens are left out."""

@@ -18,10 +18,11 @@ from socratic_distill.engines import Engine
 from socratic_distill.engines.transformers import TransformersEngine
 from socratic_distill.merging import merge_all
 from socratic_distill.pipeline import run_stages, states
+from socratic_distill.reasoning.solving import strategy_of
 from socratic_distill.recipe import load_recipe
 from socratic_distill.records import Prompt, SolutionRow
 from socratic_distill.run import QUIET, Run
-from socratic_distill.stages.solve import solved, strategy_of
+from socratic_distill.stages.solve import solved
 from socratic_distill.students import Bases, load_student
 from socratic_distill.training.log import read_log
 

@@ -3,155 +3,33 @@
 import io
 import json
 import re
-from collections.abc import Sequence
-from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
+from made_up import HOSTILE, OVERLAP, Parts, dialogue, drawn_outcomes, made_up
 from rich.console import Console
 
-from socratic_distill.records import Solution, Step, Turn
-from socratic_distill.reporting.charts import accuracy_chart, funnel_chart, steps_chart, training_chart
+from socratic_distill.reporting.charts import (
+    accuracy_chart,
+    faults_chart,
+    funnel_chart,
+    steps_chart,
+    training_chart,
+)
 from socratic_distill.reporting.funnel import Funnel
-from socratic_distill.reporting.page import (
-    SolvedBy,
-    SolvedProblem,
-    magnitude,
-    render_html,
-    render_markdown,
-    terminal_table,
-)
-from socratic_distill.reporting.summary import (
-    Constant,
-    ProblemCounts,
-    SolveSummary,
-    StepAccuracy,
-    StudentSummary,
-    Summary,
-    p_words,
-    points,
-    verdict,
-)
-from socratic_distill.statistics import compare_all, wilson
-
-SKILL = {"socratic_iterative": 0.72, "socratic_planned": 0.66, "cot": 0.5, "answer_only": 0.28, "untrained": 0.03}
-HOSTILE = "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> \u2028 \u2029 ]]> & \" '"
-
-
-def solve_summary(name: str, solved: Sequence[bool], steps: Sequence[int], *, trained: bool = True) -> SolveSummary:
-    correct, problems = sum(solved), len(solved)
-    bins = []
-    for count in sorted(set(steps)):
-        there = [right for right, taken in zip(solved, steps, strict=True) if taken == count]
-        interval = wilson(sum(there), len(there))
-        bins.append(StepAccuracy(steps=count, correct=sum(there), problems=len(there), interval=interval))
-    pair = name.startswith(("socratic_iterative", "socratic_planned"))
-    return SolveSummary(
-        strategy=name if trained else "cot",
-        students=("decomposer", "solver") if pair else (name,),
-        calculator=name != "answer_only",
-        facts="",
-        trained=trained,
-        accuracy=correct / problems if problems else 0.0,
-        correct=correct,
-        problems=problems,
-        interval=wilson(correct, problems),
-        unreadable=0 if pair else 7,
-        unreadable_reasons={} if pair else {"no_answer": 4, "length": 3},
-        by_steps=tuple(bins),
-        tokens_per_problem=141.2 if pair else 63.8,
-        seconds_per_problem=0.47,
-        parameters=134_515_008 * (1 + pair),
-        parameter_note="two students of 134.5M" if pair else "",
-        marks=612,
-        marks_changed=31,
-    )
-
-
-def student_summary(seed: int) -> StudentSummary:
-    rng = np.random.default_rng(seed)
-    losses = 0.25 + 2.2 * np.exp(-np.arange(420) / 45) + 0.06 * rng.random(420)
-    return StudentSummary(
-        base="smollm2-135m",
-        parameters=134_515_008,
-        trained_problems=1800,
-        target_tokens=98_431,
-        epochs=3,
-        best_validation_loss=0.291,
-        seconds=803.5,
-        train_points=tuple((step + 1, float(loss)) for step, loss in enumerate(losses)),
-        validation_points=((140, 0.41), (280, 0.31), (420, 0.291)),
-    )
-
-
-def made_up(solved: dict[str, list[bool]], steps: Sequence[int]) -> Summary:
-    problems = len(steps)
-    return Summary(
-        name="quickstart",
-        dataset="grade_school (procedural, seed 3)",
-        created="2025-01-31",
-        version="0.1.0",
-        solves={name: solve_summary(name, right, steps, trained=name != "untrained") for name, right in solved.items()},
-        constant=Constant(
-            answer="12", accuracy=0.045, correct=round(0.045 * problems), problems=problems, interval=(0.024, 0.083)
-        ),
-        comparisons=tuple(compare_all(solved)),
-        students={name: student_summary(index) for index, name in enumerate(("answer_only", "decomposer", "solver"))},
-        problems=ProblemCounts(train=1800, validation=200, test=problems),
-        funnel=Funnel(
-            source="human",
-            asked=2000,
-            answered=2000,
-            readable=2000,
-            consistent=1952,
-            kept=1940,
-            reasons={"answer": 48, "arithmetic": 12},
-        ),
-        remarks={"rationale_disagrees": 31},
-        notes=("A problem of one operation has one step, its question.",),
-    )
+from socratic_distill.reporting.page import SolvedProblem, render_html, render_markdown, terminal_table
+from socratic_distill.reporting.summary import Constant, Summary, p_words, points, set_apart, verdict
+from socratic_distill.reporting.templates import magnitude, operations
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, list[bool]]:
-    rng = np.random.default_rng(5)
-    hardness = rng.random(200)
-    noise = rng.normal(0, 0.15, (len(SKILL), 200))
-    return {name: (hardness + noise[row] < skill).tolist() for row, (name, skill) in enumerate(SKILL.items())}
+    return drawn_outcomes()
 
 
 @pytest.fixture(scope="module")
 def summary(outcomes: dict[str, list[bool]]) -> Summary:
     return made_up(outcomes, [1 + index % 6 for index in range(199)] + [8])
-
-
-def dialogue(index: int, *, right: dict[str, bool], text: str = "") -> SolvedProblem:
-    """A problem about loaves, solved by each solve; a hostile text may stand wherever a model writes."""
-    loaves, price = 12 + index, 3
-    gold = (
-        Step(subquestion="How many loaves are sold?", solution=f"All but 2: <<{loaves}-2={loaves - 2}>>{loaves - 2}."),
-        Step(subquestion="What do they earn?", solution=f"{loaves - 2} * {price}", answer=str((loaves - 2) * price)),
-    )
-    by = {}
-    for name, correct in right.items():
-        answer = str((loaves - 2) * price if correct else loaves * price)
-        steps = gold if correct else (Step(subquestion="What is earned?" + text, solution=text or "?", answer=answer),)
-        by[name] = SolvedBy(
-            correct=correct,
-            answer=answer + text if not correct and index % 5 else "" if not correct else answer,
-            unreadable="" if correct or index % 5 else "no_answer",
-            solution=Solution(text=f"So it is {answer}. {text}", steps=() if name == "answer_only" else steps, marks=1),
-            turns=(Turn(student="solver", text=answer + text, finish_reason="end", prompt_tokens=40, tokens=9),),
-        )
-    return SolvedProblem(
-        id=f"loaves/{index}",
-        question=f"A baker has {loaves} loaves, keeps 2 and sells the rest at {price} coins. What is earned?{text}",
-        answer=str((loaves - 2) * price),
-        step_count=2,
-        gold_steps=gold,
-        by=by,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -162,29 +40,6 @@ def dialogues(outcomes: dict[str, list[bool]]) -> list[SolvedProblem]:
 @pytest.fixture(scope="module")
 def page(summary: Summary, dialogues: list[SolvedProblem]) -> str:
     return render_html(summary, dialogues)
-
-
-class Parts(HTMLParser):
-    """Collects what a browser would see: tags, ids, links and the text of scripts."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.scripts: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-        self.ids += [value for key, value in attrs if key == "id" and value]
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_data(self, data: str) -> None:
-        if self.lasttag == "script" and self.cdata_elem == "script":
-            self.scripts[-1] += data
 
 
 def terminal_text(summary: Summary) -> str:
@@ -243,6 +98,9 @@ def test_the_sentence_of_an_empty_run_compares_nothing() -> None:
         (p_words(0.42), "= 0.42"),
         (magnitude(134_515_008), "134.5M"),
         (magnitude(812), "812"),
+        (operations(31.4e9), "31 GFLOP"),
+        (operations(2.5e12), "2.5 TFLOP"),
+        (operations(0), "–"),
     ],
 )
 def test_numbers_are_written_without_saying_more_or_less_than_they_are(written: str, wanted: str) -> None:
@@ -295,10 +153,14 @@ def test_hostile_names_and_notes_stay_text(summary: Summary) -> None:
         "name": HOSTILE,
         "notes": (HOSTILE,),
         "remarks": {HOSTILE: 1},
-        "solves": {f"$x^2$ {HOSTILE}": summary.solves["cot"], "[red]cot": summary.solves["cot"]},
+        "solves": {
+            f"$x^2$ {HOSTILE}": summary.solves["cot"],
+            "[red]cot": summary.solves["cot"].model_copy(update={"prompted": HOSTILE}),
+        },
         "comparisons": (),
         "students": {HOSTILE: summary.students["solver"]},
         "constant": summary.constant.model_copy(update={"answer": HOSTILE}),
+        "overlap": OVERLAP.model_copy(update={"examples": ((HOSTILE, HOSTILE),)}),
     }
     hostile = summary.model_copy(update=update)
     page = render_html(hostile, [])
@@ -333,11 +195,14 @@ def test_charts_keep_text_as_text_and_name_themselves(summary: Summary) -> None:
 
 
 def test_a_chart_without_enough_to_draw_is_left_out(summary: Summary) -> None:
-    unknown = {name: solve.model_copy(update={"by_steps": ()}) for name, solve in summary.solves.items()}
-    bare = summary.model_copy(update={"solves": unknown, "students": {}, "comparisons": (), "notes": (), "remarks": {}})
-    assert steps_chart(bare, width=720) == training_chart(bare, width=720) == ""
+    nothing = {"by_steps": (), "faults": {}, "quality": None, "by_place": ()}
+    unknown = {name: solve.model_copy(update=nothing) for name, solve in summary.solves.items()}
+    update = {"solves": unknown, "students": {}, "comparisons": (), "notes": (), "remarks": {}, "overlap": None}
+    bare = summary.model_copy(update=update)
+    assert steps_chart(bare, width=720) == training_chart(bare, width=720) == faults_chart({}, width=720) == ""
     page = render_html(bare, [])
-    assert 'id="steps"' not in page and 'id="training"' not in page and 'id="problems"' not in page
+    for section in ("steps", "training", "problems", "faults", "subquestions", "overlap"):
+        assert f'id="{section}"' not in page and f'href="#{section}"' not in page
     assert render_markdown(bare).count("## ") == 2
 
 
@@ -376,3 +241,51 @@ def test_the_terminal_table_has_the_best_first_and_the_constant_last(summary: Su
     names = [*summary.solves, "always '12'"]
     found = [name for line in lines for name in names if line.startswith(f"{name} ") and "/" in line]
     assert found == ["socratic_iterative", "socratic_planned", "cot", "answer_only", "untrained", "always '12'"]
+
+
+def test_faults_stand_in_a_chart_in_the_tables_and_beside_the_problem(summary: Summary) -> None:
+    page, markdown = render_html(summary, []), render_markdown(summary)
+    counted = sum(summary.solves["cot"].faults.values())
+    assert counted == summary.solves["cot"].problems - summary.solves["cot"].correct
+    faults = {name: (solve.faults, solve.problems) for name, solve in summary.solves.items()}
+    told = ElementTree.fromstring(faults_chart(faults, width=720))[0].text or ""
+    assert f"cot: reading {summary.solves['cot'].faults['reading']}" in told and "decomposer" in told
+    assert 'id="faults"' in page and "its solver is right once it is given the gold subquestions" in page
+    assert "## Where it goes wrong" in markdown
+    wrong = dialogue(1, right={"cot": False})
+    by = {"cot": wrong.by["cot"].model_copy(update={"fault": "arithmetic"})}
+    shown = json.loads(Parts(render_html(summary, [wrong.model_copy(update={"by": by})])).scripts[0])
+    assert shown["problems"][0]["by"]["cot"]["fault"] == "arithmetic" and "arithmetic" in shown["faults"]
+
+
+def test_subquestions_and_steps_are_held_against_gold_and_what_was_not_computed_says_so(summary: Summary) -> None:
+    for text in (render_html(summary, []), render_markdown(summary)):
+        assert "not computed" in text and "0.913" in text and "made-up-encoder" in text
+        assert "Step by step" in text and "88.0 %" in text  # 176 of 200 asked on at the first place
+
+
+def test_overlap_is_told_as_written_and_with_numbers_masked(summary: Summary) -> None:
+    assert re.search(r"same as a training question</th><td[^>]*>0.5 %<small>1 of 200", render_html(summary, []))
+    assert "| the same as a training question | 1 | 48 |" in render_markdown(summary)
+
+
+def test_what_sets_a_solve_apart_stands_beside_its_name_in_every_table(summary: Summary) -> None:
+    apart = {"oracle": "subquestions", "prompted": "big-teacher", "options": "8 samples, up to 3 retries"}
+    told = "prompted big-teacher, gold subquestions, 8 samples, up to 3 retries"
+    changed = summary.solves["socratic_planned"].model_copy(update=apart)
+    assert set_apart(changed) == told
+    shown = summary.model_copy(update={"solves": {**summary.solves, "socratic_planned": changed}})
+    assert told in render_html(shown, []) and told in render_markdown(shown) and told in terminal_text(shown)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, ""),
+        ({"guidance": "steps"}, "guided by the number of steps"),
+        ({"guidance": "equations", "oracle": "guidance"}, "gold equations"),
+        ({"oracle": "history", "facts": "gold"}, "all that goes before is gold, gold facts"),
+    ],
+)
+def test_guidance_and_oracles_are_told_in_words(summary: Summary, fields: dict[str, str], told: str) -> None:
+    assert set_apart(summary.solves["socratic_iterative"].model_copy(update=fields)) == told

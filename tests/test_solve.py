@@ -11,11 +11,12 @@ from socratic_distill.artifacts import read_rows
 from socratic_distill.errors import UserError
 from socratic_distill.pipeline import run_stages
 from socratic_distill.reasoning.dialogue import reseeded
+from socratic_distill.reasoning.solving import dialogue_of, sampling_of, strategy_of
 from socratic_distill.recipe import Solve, load_recipe
 from socratic_distill.records import Prompt, Sampling, Solution, SolutionRow
 from socratic_distill.reporting.summary import Summary
 from socratic_distill.run import Run
-from socratic_distill.stages.solve import dialogue_of, sampling_of, strategy_of, targets
+from socratic_distill.stages.solve import targets
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 

@@ -125,6 +125,15 @@ def test_every_pair_is_compared_in_the_mappings_order() -> None:
     assert third.difference == -first.difference
 
 
+def test_the_family_is_the_pairs_that_are_asked_for() -> None:
+    cot, answer_only = flipped(12, 1, both=7)
+    solved = {"cot": cot, "answer_only": answer_only, "same": cot}
+    (found,) = compare_all(solved, pairs=[("answer_only", "cot")])
+    assert (found.a, found.b, found.only_a, found.only_b) == ("answer_only", "cot", 1, 12)
+    assert found.p_adjusted == found.p_value
+    assert compare_all(solved, pairs=[]) == []
+
+
 def test_nothing_and_no_problems_compare_without_an_error() -> None:
     assert compare_all({}) == []
     assert compare_all({"cot": [True]}) == []

@@ -16,6 +16,7 @@ from socratic_distill.problems.gsm8k import load_gsm8k
 from socratic_distill.problems.strategyqa import load_strategyqa
 from socratic_distill.problems.svamp import load_svamp
 from socratic_distill.reasoning.dialogue import replay, with_calculator
+from socratic_distill.reasoning.gold import human_annotation
 from socratic_distill.reasoning.prompts import DONE, PROMPT_VERSION
 from socratic_distill.reasoning.strategies import (
     MAX_STEPS,
@@ -27,7 +28,6 @@ from socratic_distill.reasoning.strategies import (
     shown,
 )
 from socratic_distill.records import Annotation, Completion, Problem, Prompt, Sampling, Solution, Step
-from socratic_distill.stages.annotate import human_annotation
 from socratic_distill.stages.evaluate import score
 from socratic_distill.students import Encoder
 from socratic_distill.training.lessons import lessons_of

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal, TextIO
+from typing import Any, BinaryIO, Literal, TextIO
 
 from rich.console import Console
 
@@ -16,12 +16,12 @@ from socratic_distill.engines.casting import settled, student_engine
 from socratic_distill.engines.driver import drive
 from socratic_distill.errors import UserError
 from socratic_distill.reasoning.dialogue import told
+from socratic_distill.reasoning.solving import dialogue_of, sampling_of, strategy_of
 from socratic_distill.reasoning.strategies import STRATEGIES
 from socratic_distill.reasoning.voting import stated_answer
 from socratic_distill.recipe import Solve, read_settings
 from socratic_distill.records import AnswerKind, Problem, Record, Solution, Turn
 from socratic_distill.run import Progress
-from socratic_distill.stages.solve import dialogue_of, sampling_of, strategy_of
 from socratic_distill.students import MANIFEST, Bases
 
 
@@ -83,10 +83,13 @@ def ask_all(students: Path, source: BinaryIO, target: TextIO, *, overrides: Sequ
         raise UserError("nobody reads the rows any more; stopped") from None
 
 
-def chosen(students: Path, overrides: Sequence[str]) -> tuple[Path, AskSettings]:
+def chosen(
+    students: Path, overrides: Sequence[str], *, given: Mapping[str, Any] | None = None
+) -> tuple[Path, AskSettings]:
     """Return the folder of the students and how they are to be asked: by `socratic_iterative` where they can.
 
-    Raises UserError where none are there, or not those that the strategy asks.
+    `given` is what the overrides change, such as a recipe's solve. Raises UserError where no students are there, or not
+    those that the strategy asks.
     """
     folder = students / "students" if (students / "students").is_dir() else students
     there = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))
@@ -96,7 +99,8 @@ def chosen(students: Path, overrides: Sequence[str]) -> tuple[Path, AskSettings]
         )
     names = ("socratic_iterative", *reversed(STRATEGIES))
     possible = [name for name in dict.fromkeys(names) if set(STRATEGIES[name].students) <= set(there)]
-    settings = read_settings(AskSettings, overrides, given={"strategy": possible[0]} if possible else {})
+    strategy = {"strategy": possible[0]} if possible else {}
+    settings = read_settings(AskSettings, overrides, given={**strategy, **(given or {})})
     missing = [student for student in strategy_of(settings).students if not (folder / student).is_dir()]
     if missing:
         can = f"choose with --set strategy=NAME from {', '.join(possible)}" if possible else "train them first"

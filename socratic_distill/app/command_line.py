@@ -38,6 +38,15 @@ Without a PROBLEM, problems are read from standard input, one a line; standard o
 in their order, and standard error the progress. An empty line is a row with a reason.
 """
 
+STUDY_HELP = "vary a recipe along axes and seeds, and say what made a difference"
+STUDY = """\
+Run a study: a base recipe varied along axes (data sets, sizes, amounts, annotations, ...) and seeds.
+
+STUDY is a TOML file. Its plan with the expected hours comes first; then runs/<name> gets a run folder for each run,
+study.json and study.html. Runs share what is the same; a stopped study goes on where it was, and what was added to a
+study that is done is all that is run.
+"""
+
 MERGE_HELP = "make plain model folders of students trained with LoRA"
 
 WIDTH_OF_LOGS = 120
@@ -73,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--fresh", action="store_true", help="make it again, whatever is done")
         command.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    _describe_study(commands)
     _describe_ask(commands)
     merge = commands.add_parser("merge", help=MERGE_HELP, description=f"M{MERGE_HELP[1:]}.")
     merge.add_argument(
@@ -82,6 +92,22 @@ def parser() -> argparse.ArgumentParser:
         "out", metavar="OUT", type=Path, help="the folder to write: a student's, or one with theirs in it"
     )
     return top
+
+
+def _describe_study(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    study = commands.add_parser(
+        "study", help=STUDY_HELP, description=STUDY, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    study.add_argument("study", metavar="STUDY", type=Path, help="a study's TOML file")
+    study.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change a setting, such as seeds=[0] or set.train.epochs=1; may be repeated",
+    )
+    study.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where it lies (default: runs)")
+    study.add_argument("--dry-run", action="store_true", help="print the plan, and do nothing")
 
 
 def _describe_ask(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -132,6 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _ask(options)
         elif options.command == "merge":
             _merge(options)
+        elif options.command == "study":
+            _study(options)
         else:
             _command(options)
     except UserError as error:
@@ -172,6 +200,21 @@ def _merge(options: argparse.Namespace) -> None:
     progress = ConsoleProgress(_console())
     for folder, out in merge_all(options.students, options.out):
         progress.say(f"merged {folder} into {out}")
+
+
+def _study(options: argparse.Namespace) -> None:
+    from socratic_distill.app.progress import ConsoleProgress
+    from socratic_distill.app.study import study
+
+    console = _console()
+    study(
+        options.study,
+        overrides=options.set,
+        runs=options.runs,
+        dry_run=options.dry_run,
+        console=console,
+        progress=ConsoleProgress(console),
+    )
 
 
 def _console(*, stderr: bool = False) -> "Console":

@@ -304,6 +304,11 @@ def equations(text: str) -> Iterator[Mark]:
                 yield mark
 
 
+def stated_equations(text: str) -> list[str]:
+    """List a text's calculations as it states them, `48/2=24`: those of its marks, else its plain ones."""
+    return [f"{one.expression}={one.stated}" for one in list(marks(text)) or equations(text)]
+
+
 def _mark(start: int, end: int, expression: str, stated: str) -> Mark:
     value = evaluate(expression)
     return Mark(start, end, expression, stated, value, None if value is None else states(stated, value))

@@ -104,6 +104,18 @@ def told(dialogue: Dialogue[Result], tell: Callable[[Ask, Completion], None]) ->
     return answered(dialogue, answer)
 
 
+def with_replies(dialogue: Dialogue[Result], reply_to: Callable[[Ask], Completion | None]) -> Dialogue[Result]:
+    """Answer the asks for which there is a reply already; where there is None, the student is asked."""
+
+    def answer(asks: tuple[Ask, ...]) -> Dialogue[tuple[Completion, ...]]:
+        known = [reply_to(ask) for ask in asks]
+        open_asks = tuple(ask for ask, reply in zip(asks, known, strict=True) if reply is None)
+        replies: Iterator[Completion] = iter((yield open_asks) if open_asks else ())
+        return tuple(next(replies) if reply is None else reply for reply in known)
+
+    return answered(dialogue, answer)
+
+
 def side_by_side(dialogues: Sequence[Dialogue[Result]]) -> Dialogue[tuple[Result, ...]]:
     """Run dialogues side by side and return their results in order.
 

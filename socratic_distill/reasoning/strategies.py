@@ -26,6 +26,9 @@ MAX_STEPS = 16
 
 Facts = Literal["none", "gold"]
 
+DECOMPOSERS = ("decomposer", "planner")
+"""The students who decompose; one that writes guidance first has its kind behind its name: `decomposer_steps`."""
+
 
 def answer_only(problem: Problem) -> Dialogue:
     """Write the answer at once."""
@@ -177,6 +180,11 @@ def named_strategy(name: str) -> Strategy:
     if name not in STRATEGIES:
         raise UserError(f"unknown strategy {name!r}; choose one of {', '.join(STRATEGIES)}")
     return STRATEGIES[name]
+
+
+def decomposes(student: str) -> bool:
+    """Tell whether a student asks subquestions for another to answer."""
+    return student.partition("_")[0] in DECOMPOSERS
 
 
 def shown(problem: Problem, facts: Facts) -> Problem:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from socratic_distill.reasoning.arithmetic import equations, marks
+from socratic_distill.reasoning.arithmetic import stated_equations
 from socratic_distill.reasoning.exemplars import Exemplar, Style
 from socratic_distill.reasoning.prompts import problem_piece
 from socratic_distill.recipe import Guide
@@ -46,15 +46,16 @@ _OBJECTS: dict[Style, str] = {
         "The rationale is your reasoning, one step on each line."
     ),
 }
-_CALCULATIONS = "Write every calculation with its calculator mark, as in 3*4 = <<3*4=12>>12."
+CALCULATIONS = "Write every calculation with its calculator mark, as in 3*4 = <<3*4=12>>12."
 _LAST_LINE = "End with the line\nThe answer is X\nwhere X is the final answer: {answer}."
 _LAST_FIELD = 'The last "answer" is the final answer: {answer}.'
-_ANSWERS: dict[AnswerKind, str] = {
+FINAL_ANSWERS: dict[AnswerKind, str] = {
     "number": "a number in digits, without a unit",
     "boolean": "yes or no",
     "choice": "the letter of the right choice",
     "text": "one word, or as few as possible",
 }
+"""What a final answer of each kind is to look like."""
 
 WRONG = {
     "empty": "there was nothing to read",
@@ -112,11 +113,11 @@ def guidance(problem: Problem, guide: Sequence[Guide]) -> dict[Guide, str]:
     """Return what of a problem's gold reasoning a teacher is shown: of what the guide names, all that there is."""
     rationale = problem.rationale or "\n".join(step.solution for step in problem.steps if step.solution)
     # The calculator takes longer than all else that asking needs.
-    stated = (list(marks(rationale)) or list(equations(rationale))) if "equations" in guide else []
+    stated = stated_equations(rationale) if "equations" in guide else []
     there: dict[Guide, str] = {
         "facts": "\n".join(problem.facts),
         "rationale": rationale,
-        "equations": "\n".join(f"{one.expression}={one.stated}" for one in stated),
+        "equations": "\n".join(stated),
         "decomposition": "\n".join(f"{at}. {step.subquestion}" for at, step in enumerate(problem.steps, start=1)),
         "steps": str(len(problem.steps) or problem.step_count or ""),
         "answer": problem.answer,
@@ -177,8 +178,8 @@ def second_request(reason: str, *, cut: bool) -> str:
 def _instruction(kind: AnswerKind, style: Style, structured: bool, given: Sequence[Guide]) -> str:
     paragraphs = [_TASKS[style], _OBJECTS[style] if structured else _FORMS[style]]
     if kind == "number":
-        paragraphs.append(_CALCULATIONS)
-    paragraphs.append((_LAST_FIELD if structured else _LAST_LINE).format(answer=_ANSWERS[kind]))
+        paragraphs.append(CALCULATIONS)
+    paragraphs.append((_LAST_FIELD if structured else _LAST_LINE).format(answer=FINAL_ANSWERS[kind]))
     if given:
         sentences = [f"With each problem you are given its {', '.join(_TITLES[name].lower() for name in given)}."]
         if set(given) != {"steps"}:

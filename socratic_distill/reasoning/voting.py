@@ -1,14 +1,12 @@
 """Several sampled solutions of one problem, and the one that most of them agree with."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 from socratic_distill.reasoning.answers import MARKER, Reading, read_answer, same_answer
-from socratic_distill.reasoning.dialogue import Ask, Combinator, Dialogue, answered, reseeded, side_by_side, told
+from socratic_distill.reasoning.dialogue import Ask, Combinator, Dialogue, reseeded, side_by_side, told, with_replies
+from socratic_distill.reasoning.strategies import decomposes
 from socratic_distill.records import Completion, Problem, Sampling, Solution
-
-DECOMPOSERS = ("decomposer", "planner")
-"""The students who decompose."""
 
 Opened = Callable[[Sampling, Combinator], Dialogue]
 """Opens a problem's dialogue anew, by a sampling; the combinator acts next to the strategy, on whole completions."""
@@ -62,7 +60,7 @@ def best_decomposition(
         written: list[Completion] = []
 
         def keep(ask: Ask, completion: Completion) -> None:
-            if ask.student in DECOMPOSERS:
+            if decomposes(ask.student):
                 written.append(completion)
 
         first = yield from opened(reseeded(sampling, number, 0), lambda dialogue: told(dialogue, keep))
@@ -95,13 +93,7 @@ def best_decomposition(
 def _decomposed(dialogue: Dialogue, written: Sequence[Completion]) -> Dialogue:
     """Answer the asks of those who decompose by what one has written already."""
     remaining = iter(written)
-
-    def answer(asks: tuple[Ask, ...]) -> Dialogue[tuple[Completion, ...]]:
-        others = tuple(ask for ask in asks if ask.student not in DECOMPOSERS)
-        replies: Iterator[Completion] = iter((yield others) if others else ())
-        return tuple(next(remaining if ask.student in DECOMPOSERS else replies) for ask in asks)
-
-    return answered(dialogue, answer)
+    return with_replies(dialogue, lambda ask: next(remaining) if decomposes(ask.student) else None)
 
 
 def _same(problem: Problem, one: str, other: str) -> bool:

@@ -6,21 +6,20 @@ Model text reaches the page only as JSON that a script reads and writes with tex
 import base64
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from socratic_distill.records import Record, Solution, Step, Turn
+from socratic_distill.reporting.faults import FAULTS, kinds_of
 from socratic_distill.reporting.funnel import MEANINGS, Funnel, layers, spending_words
-from socratic_distill.reporting.summary import Summary, by_accuracy, counted, p_words, percent, verdict
+from socratic_distill.reporting.summary import Summary, by_accuracy, percent, set_apart, verdict
+from socratic_distill.reporting.templates import NARROW, WIDE, interval, rendered, share
 
 MOST_PROBLEMS = 300
-WIDE, NARROW = 720, 340
-"""Widths in CSS pixels that each chart is drawn for; the page shows the one that fits."""
 
 
 class SolvedBy(Record):
@@ -30,6 +29,8 @@ class SolvedBy(Record):
     answer: str
     unreadable: str = ""
     """Why no answer could be read; empty where one was."""
+    fault: str = ""
+    """Where a wrong solution went wrong; empty where it is right or was not looked into."""
     solution: Solution
     turns: tuple[Turn, ...] = ()
 
@@ -53,38 +54,47 @@ def render_html(summary: Summary, dialogues: Sequence[SolvedProblem]) -> str:
     from socratic_distill.reporting.charts import (
         FEWEST_PROBLEMS,
         accuracy_chart,
+        faults_chart,
         funnel_chart,
         steps_chart,
         training_chart,
     )
 
     embedded = dialogues[:MOST_PROBLEMS]
-    charts = {
-        name: [Markup(draw(summary, width=width)) for width in (WIDE, NARROW)]  # our own SVG, its text escaped
-        for name, draw in {
-            "accuracy": accuracy_chart,
-            "steps": steps_chart,
-            "training": training_chart,
-            "funnel": funnel_chart,
-        }.items()
+    faults = {name: (solve.faults, solve.problems) for name, solve in by_accuracy(summary).items()}
+    draw = {
+        "accuracy": partial(accuracy_chart, summary),
+        "steps": partial(steps_chart, summary),
+        "faults": partial(faults_chart, faults),
+        "training": partial(training_chart, summary),
+        "funnel": partial(funnel_chart, summary),
     }
-    pages = _pages()
-    script = Markup(pages.get_template("report.js.jinja").render())
-    return pages.get_template("report.html.jinja").render(
+    charts = {
+        name: [Markup(chart(width=width)) for width in (WIDE, NARROW)]  # our own SVG, its text escaped
+        for name, chart in draw.items()
+    }
+    script = Markup(rendered("report.js.jinja"))
+    return rendered(
+        "report.html.jinja",
         **_shown(summary),
+        results="solves",
         charts=charts,
         fewest_problems=FEWEST_PROBLEMS,
-        dialogues={"solves": list(by_accuracy(summary)), "problems": [row.model_dump(mode="json") for row in embedded]},
+        dialogues={
+            "solves": list(by_accuracy(summary)),
+            "problems": [row.model_dump(mode="json") for row in embedded],
+            "faults": FAULTS,
+        },
         embedded=len(embedded),
         solved=len(dialogues),
         script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() if embedded else "",
     )
 
 
 def render_markdown(summary: Summary) -> str:
     """Render the report's sentence, tables and notes as Markdown."""
-    return _pages().get_template("report.md.jinja").render(**_shown(summary))
+    return rendered("report.md.jinja", **_shown(summary))
 
 
 def terminal_table(summary: Summary) -> Table:
@@ -102,11 +112,12 @@ def terminal_table(summary: Summary) -> Table:
     for column in ("solved", "accuracy", "interval", "unread", "tokens", "seconds"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, solve in by_accuracy(summary).items():
+        apart = set_apart(solve)
         table.add_row(
-            Text(name),
+            Text(name).append(f"\n  {apart}" if apart else "", style="dim"),
             f"{solve.correct:,}/{solve.problems:,}",
             percent(solve.accuracy),
-            _interval(solve.interval),
+            interval(solve.interval),
             f"{solve.unreadable:,}",
             f"{solve.tokens_per_problem:,.0f}",
             f"{solve.seconds_per_problem:.2f}",
@@ -117,7 +128,7 @@ def terminal_table(summary: Summary) -> Table:
         Text(f"always '{constant.answer}'"),
         f"{constant.correct:,}/{constant.problems:,}",
         percent(constant.accuracy),
-        _interval(constant.interval),
+        interval(constant.interval),
         *["–"] * 3,
     )
     return table
@@ -131,43 +142,10 @@ def funnel_table(funnel: Funnel) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for layer in layers(funnel):
         name = f"  {layer.name}" if layer.lost else layer.name
-        table.add_row(Text(name), f"{layer.annotations:,}", _share(layer.annotations, funnel.asked))
+        table.add_row(Text(name), f"{layer.annotations:,}", share(layer.annotations, funnel.asked))
     if cost := spending_words(funnel):
         table.caption = Text(f"cost: {cost}")
     return table
-
-
-def magnitude(number: int) -> str:
-    """Write a large count short: 134.5M."""
-    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if number >= size:
-            return f"{number / size:.1f}{letter}"
-    return str(number)
-
-
-def _pages() -> Environment:
-    pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    pages.filters |= {
-        "percent": percent,
-        "share": _share,
-        "p_short": lambda p: p_words(p).removeprefix("= "),
-        "interval": _interval,
-        "magnitude": magnitude,
-        "thousands": lambda number: f"{number:,}",
-        "counted": counted,
-        "duration": _duration,
-        "words": lambda reason: reason.replace("_", " "),
-        "breakable": lambda name: escape(name).replace("_", Markup("_<wbr>")),
-        "md": _markdown_text,
-    }
-    return pages
 
 
 def _shown(summary: Summary) -> dict[str, object]:
@@ -178,27 +156,11 @@ def _shown(summary: Summary) -> dict[str, object]:
         "solves": by_accuracy(summary),
         "layers": layers(summary.funnel),
         "meanings": MEANINGS,
+        "apart": {name: set_apart(solve) for name, solve in summary.solves.items()},
+        "fault_kinds": kinds_of(solve.faults for solve in summary.solves.values()),
+        "fault_words": FAULTS,
+        "asking": {name: solve.quality for name, solve in by_accuracy(summary).items() if solve.quality},
+        "placed": {name: solve.by_place for name, solve in by_accuracy(summary).items() if solve.by_place},
         "cost": spending_words(summary.funnel),
         "step_counts": sorted({bin_.steps for solve in summary.solves.values() for bin_ in solve.by_steps}),
     }
-
-
-def _share(part: int, whole: int) -> str:
-    return percent(part / whole) if whole else "–"
-
-
-def _interval(interval: tuple[float, float]) -> str:
-    low, high = interval
-    return f"{100 * low:.1f} to {100 * high:.1f}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _markdown_text(text: object) -> Markup:
-    """Keep text from being read as HTML, as a table's edge or as a new line; what is harmless stays legible."""
-    kept = str(escape(str(text))).replace("&#39;", "'").replace("&#34;", '"').replace("&lt; ", "< ")
-    return Markup(" ".join(kept.replace("|", "\\|").split()))

@@ -3,6 +3,11 @@
 All shares are between 0 and 1; all intervals are 95 %; losses are nats per target token.
 """
 
+from pydantic import Field
+
+from socratic_distill.quality import StepQuality, SubquestionQuality
+from socratic_distill.reasoning.attribution import Fault
+from socratic_distill.reasoning.overlap import Overlap
 from socratic_distill.records import Record
 from socratic_distill.reporting.funnel import Funnel
 from socratic_distill.statistics import Comparison, Interval
@@ -46,6 +51,20 @@ class SolveSummary(Record):
     marks: int
     """Calculator marks that were checked."""
     marks_changed: int
+    guidance: str = ""
+    """What the decomposer or planner writes down before it asks; empty for nothing."""
+    oracle: str = ""
+    """What was taken from the gold reasoning; empty for nothing, and only then it competes with others."""
+    prompted: str = ""
+    """The model that played a part as it is, shown worked examples; empty for none."""
+    options: str = ""
+    """What else changes its answers and its tokens, in words, such as `8 samples`."""
+    faults: dict[Fault, int] = Field(default_factory=dict)
+    """Where its wrong solutions went wrong, counted."""
+    quality: SubquestionQuality | None = None
+    """Its own subquestions against gold ones; None where it asks none, or no gold ones are known."""
+    by_place: tuple[StepQuality, ...] = ()
+    """Each place of the gold reasoning by itself, for a solve that had all before it from there (`history`)."""
 
 
 class StudentSummary(Record):
@@ -102,11 +121,14 @@ class Summary(Record):
     """What the loaders noticed, counted."""
     notes: tuple[str, ...]
     """Sentences that the report says as they are."""
+    overlap: Overlap | None = None
+    """How much of the test questions stands in what was learned from; None where nothing was."""
 
 
 def verdict(summary: Summary) -> str:
     """Say which trained solve won and how sure that is, from the numbers alone."""
-    trained = {name: solve for name, solve in by_accuracy(summary).items() if solve.trained and solve.problems}
+    competing = {name: solve for name, solve in by_accuracy(summary).items() if not solve.oracle}
+    trained = {name: solve for name, solve in competing.items() if solve.trained and solve.problems}
     if not trained:
         return "No trained solve has been scored, so there is nothing to compare."
     best, *others = trained
@@ -117,6 +139,20 @@ def verdict(summary: Summary) -> str:
 def by_accuracy(summary: Summary) -> dict[str, SolveSummary]:
     """Order the solves from the most accurate to the least; equals keep the recipe's order."""
     return dict(sorted(summary.solves.items(), key=lambda item: -item[1].accuracy))
+
+
+def set_apart(solve: SolveSummary) -> str:
+    """Say in words what sets a solve apart from its plain strategy; empty for nothing."""
+    ahead = {"steps": "the number of steps", "equations": "the equations"}.get(solve.guidance, solve.guidance)
+    gold = {"guidance": f"gold {ahead.removeprefix('the ')}", "subquestions": "gold subquestions"}
+    words = [
+        f"prompted {solve.prompted}" if solve.prompted else "",
+        {**gold, "history": "all that goes before is gold"}.get(solve.oracle, solve.oracle),
+        f"guided by {ahead}" if solve.guidance and solve.oracle != "guidance" else "",
+        f"{solve.facts} facts" if solve.facts else "",
+        solve.options,
+    ]
+    return ", ".join(filter(None, words))
 
 
 def percent(share: float) -> str:
@@ -185,7 +221,11 @@ def _against_constant(summary: Summary, trained: dict[str, SolveSummary]) -> lis
 
 def _against_untrained(summary: Summary, best: str) -> list[str]:
     bar = summary.solves[best].accuracy
-    better = {name: solve for name, solve in by_accuracy(summary).items() if not solve.trained and solve.accuracy > bar}
+    better = {
+        name: solve
+        for name, solve in by_accuracy(summary).items()
+        if not solve.trained and not solve.oracle and solve.accuracy > bar
+    }
     return [f"Without training, {name} solved more: {s.correct:,} of {s.problems:,}." for name, s in better.items()]
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from socratic_distill.artifacts import fingerprint_file, fingerprint_records, write_rows
 from socratic_distill.problems.imported import import_texts
+from socratic_distill.reasoning.gold import human_annotation
 from socratic_distill.reasoning.transcripts import READER
-from socratic_distill.records import Annotation, Problem
+from socratic_distill.records import Problem
 from socratic_distill.run import Run, Target
 from socratic_distill.stages.teacher import ROWS, reasons, tally, teacher_target
 
@@ -34,13 +35,6 @@ def _human(run: Run, problems: Sequence[Problem]) -> Target:
         return {"rows": len(annotations), "socratic": socratic}
 
     return Target(ROWS, {"source": "human"}, {"problems": fingerprint_records(problems)}, make)
-
-
-def human_annotation(problem: Problem) -> Annotation:
-    """Take a problem's annotation from its own rationale and steps; either may be missing."""
-    steps = problem.steps
-    answer = steps[-1].answer if steps else problem.answer
-    return Annotation(problem=problem.id, source="human", rationale=problem.rationale, steps=steps, answer=answer)
 
 
 # --- a teacher's raw texts from a file

@@ -16,10 +16,14 @@ from socratic_distill.artifacts import (
     write_rows,
     write_whole,
 )
+from socratic_distill.quality import Likeness, bert_likeness, step_qualities, subquestion_quality
 from socratic_distill.reasoning.answers import EXTRACTOR, same_answer
-from socratic_distill.reasoning.strategies import named_strategy
+from socratic_distill.reasoning.attribution import Fault, faults_of
+from socratic_distill.reasoning.overlap import overlap
+from socratic_distill.reasoning.solving import asked_students, prompted_students, trained_students
 from socratic_distill.reasoning.voting import stated_answer
-from socratic_distill.records import Problem, Score, Solution, SolutionRow
+from socratic_distill.recipe import Solve
+from socratic_distill.records import Annotation, Problem, Score, Solution, SolutionRow
 from socratic_distill.reporting.funnel import Funnel, read_spending
 from socratic_distill.reporting.summary import (
     Constant,
@@ -73,6 +77,7 @@ def targets(run: Run) -> Iterator[Target]:
         run.recipe.evaluate.model_dump(mode="json"),
         inputs,
         partial(_make_summary, run, problems, scores),
+        shared=False,
     )
 
 
@@ -120,12 +125,18 @@ def summarise(run: Run, problems: Sequence[Problem], scores: Mapping[str, Sequen
     splits = Counter(problem.split for problem in loaded)
     remarks = Counter(remark for problem in loaded for remark in problem.remarks)
     settings = run.recipe.evaluate
+    solutions = {name: solution_rows(run, name) for name in scores}
+    faults = faults_of(run.recipe, problems, solutions, scores)
+    likeness = bert_likeness(settings.encoder) if settings.encoder else None
     return Summary(
         name=run.recipe.name,
         dataset=run.recipe.problems.dataset,
         created=datetime.now(UTC).date().isoformat(),
         version=importlib.metadata.version("socratic-distill"),
-        solves={name: _solve_summary(run, name, rows) for name, rows in scores.items()},
+        solves={
+            name: _solve_summary(run, name, problems, solutions[name], rows, faults=faults[name], likeness=likeness)
+            for name, rows in scores.items()
+        },
         constant=_constant(learned, problems),
         comparisons=tuple(
             compare_all(
@@ -139,7 +150,16 @@ def summarise(run: Run, problems: Sequence[Problem], scores: Mapping[str, Sequen
         funnel=_funnel(run),
         remarks=dict(remarks),
         notes=(*_notes(run, loaded), *(NOTES[name].format(count=n) for name, n in remarks.items() if name in NOTES)),
+        overlap=overlap(problems, learned, _kept(run)),
     )
+
+
+def _kept(run: Run) -> list[Annotation]:
+    """Return what students learned from; nothing where every part was prompted and so nothing was verified."""
+    try:
+        return run.kept()
+    except NotMade:
+        return []
 
 
 def _funnel(run: Run) -> Funnel:
@@ -161,27 +181,35 @@ def _notes(run: Run, problems: Sequence[Problem]) -> list[str]:
     return notes
 
 
-def _solve_summary(run: Run, name: str, scores: Sequence[Score]) -> SolveSummary:
+def _solve_summary(
+    run: Run,
+    name: str,
+    problems: Sequence[Problem],
+    rows: Sequence[SolutionRow],
+    scores: Sequence[Score],
+    *,
+    faults: Mapping[str, Fault],
+    likeness: Likeness | None,
+) -> SolveSummary:
     solve = run.recipe.solve[name]
-    rows = solution_rows(run, name)
-    strategy = named_strategy(solve.strategy)
-    parameters = [_parameters(run, student, trained=solve.trained) for student in strategy.students]
+    parameters, parameter_note = _parameters(run, solve)
+    asks_itself = solve.oracle in (None, "guidance") and any(row.solution.steps for row in rows)
     by_steps: dict[int, list[bool]] = defaultdict(list)
     for one in scores:
         if one.step_count is not None:
             by_steps[one.step_count].append(one.correct)
-    correct, problems = sum(one.correct for one in scores), len(scores)
+    correct, graded = sum(one.correct for one in scores), len(scores)
     reasons = Counter(one.unreadable for one in scores if one.unreadable)
     return SolveSummary(
         strategy=solve.strategy,
-        students=strategy.students,
+        students=asked_students(solve),
         calculator=solve.calculator,
         facts="gold" if (solve.facts or run.recipe.train.facts) == "gold" else "",
-        trained=solve.trained,
-        accuracy=correct / problems if problems else 0.0,
+        trained=bool(trained_students(solve)),
+        accuracy=correct / graded if graded else 0.0,
         correct=correct,
-        problems=problems,
-        interval=wilson(correct, problems),
+        problems=graded,
+        interval=wilson(correct, graded),
         unreadable=sum(reasons.values()),
         unreadable_reasons=dict(reasons.most_common()),
         by_steps=tuple(
@@ -190,19 +218,47 @@ def _solve_summary(run: Run, name: str, scores: Sequence[Score]) -> SolveSummary
         ),
         tokens_per_problem=sum(turn.tokens for row in rows for turn in row.turns) / max(1, len(rows)),
         seconds_per_problem=sum(row.seconds for row in rows) / max(1, len(rows)),
-        # Untrained, one student plays every part.
-        parameters=sum(parameters) if solve.trained else max(parameters),
-        parameter_note=f"{len(parameters)} students" if solve.trained and len(parameters) > 1 else "",
+        parameters=parameters,
+        parameter_note=parameter_note,
         marks=sum(row.solution.marks for row in rows),
         marks_changed=sum(row.solution.marks_changed for row in rows),
+        guidance=solve.guidance or "",
+        oracle=solve.oracle or "",
+        prompted=solve.prompted.model if solve.prompted else "",
+        options=_options(solve),
+        faults=dict(Counter(faults.values()).most_common()),
+        quality=subquestion_quality(problems, rows, likeness=likeness, encoder=run.recipe.evaluate.encoder)
+        if asks_itself
+        else None,
+        by_place=step_qualities(problems, rows, guided=solve.guidance is not None) if solve.oracle == "history" else (),
     )
 
 
-def _parameters(run: Run, student: str, *, trained: bool) -> int:
-    """Return a student's number of weights; 0 where the run trains none to count them by."""
-    folders = [run.path(f"students/{student}")] if trained else [*run.path("students").glob("*"), run.path("base")]
-    manifests = (read_manifest(folder) for folder in folders)
-    return next((int(manifest["parameters"]) for manifest in manifests if manifest), 0)
+def _options(solve: Solve) -> str:
+    """Say what of a solve's settings multiplies what it writes."""
+    words = []
+    if solve.decompositions is not None:
+        words.append(f"{solve.decompositions} decompositions of {solve.samples} samples")
+    elif solve.samples is not None:
+        words.append(f"{solve.samples} samples")
+    if solve.retries is not None:
+        words.append(f"up to {solve.retries} retries" if solve.retries > 1 else "up to 1 retry")
+    return ", ".join(words)
+
+
+def _parameters(run: Run, solve: Solve) -> tuple[int, str]:
+    """Return the number of weights of all that a solve asks, as far as they are known, and what to say of it."""
+    prompted = prompted_students(solve)
+    own = [student for student in asked_students(solve) if student not in prompted]
+    if solve.trained:
+        folders = [[run.path(f"students/{student}")] for student in own]
+    else:  # one student plays every part
+        folders = [[*run.path("students").glob("*"), run.path("base")]] if own else []
+    manifests = [next(filter(None, map(read_manifest, several)), {"parameters": 0}) for several in folders]
+    notes = [f"{len(folders)} students"] if len(folders) > 1 else []
+    if solve.prompted:
+        notes.append(f"and {solve.prompted.model}" if own else f"those of {solve.prompted.model} are not known")
+    return sum(int(manifest["parameters"]) for manifest in manifests), " ".join(notes)
 
 
 def _constant(learned: Sequence[Problem], problems: Sequence[Problem]) -> Constant:
@@ -222,12 +278,7 @@ def _constant(learned: Sequence[Problem], problems: Sequence[Problem]) -> Consta
 
 def _students(run: Run) -> dict[str, StudentSummary]:
     """Describe the students that this recipe's solves ask."""
-    asked = dict.fromkeys(
-        student
-        for solve in run.recipe.solve.values()
-        if solve.trained
-        for student in named_strategy(solve.strategy).students
-    )
+    asked = dict.fromkeys(student for solve in run.recipe.solve.values() for student in trained_students(solve))
     return {student: _student(run.path(f"students/{student}")) for student in asked}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from socratic_distill.artifacts import fingerprint, read_rows, write_whole
+from socratic_distill.reasoning.attribution import faults_of
 from socratic_distill.records import Score, SolutionRow
 from socratic_distill.reporting.page import SolvedBy, SolvedProblem, render_html, render_markdown
 from socratic_distill.reporting.summary import Summary
@@ -24,7 +25,7 @@ def targets(run: Run) -> Iterator[Target]:
         run.progress.say(f"report: {run.path('report.html')}")
         return {}
 
-    yield Target("report.html", run.recipe.report.model_dump(mode="json"), inputs, make)
+    yield Target("report.html", run.recipe.report.model_dump(mode="json"), inputs, make, shared=False)
 
 
 def read_summary(run: Run) -> Summary:
@@ -40,15 +41,20 @@ def read_summary(run: Run) -> Summary:
 
 def solved_problems(run: Run) -> list[SolvedProblem]:
     """Put together what every solve made of each test problem, those that most solves have wrong first."""
+    problems = run.problems("test")
+    scores = {name: read_rows(run.path(f"scores/{name}.jsonl"), Score) for name in run.recipe.solve}
+    solutions = {name: read_rows(run.path(f"solutions/{name}.jsonl"), SolutionRow) for name in scores}
+    faults = faults_of(run.recipe, problems, solutions, scores)
     by_problem: dict[str, dict[str, SolvedBy]] = {}
-    for name in run.recipe.solve:
-        scores = {score.problem: score for score in read_rows(run.path(f"scores/{name}.jsonl"), Score)}
-        for row in read_rows(run.path(f"solutions/{name}.jsonl"), SolutionRow):
-            score = scores[row.problem]
+    for name, rows in solutions.items():
+        by_id = {score.problem: score for score in scores[name]}
+        for row in rows:
+            score = by_id[row.problem]
             by_problem.setdefault(row.problem, {})[name] = SolvedBy(
                 correct=score.correct,
                 answer=score.answer,
                 unreadable=score.unreadable,
+                fault=faults[name].get(row.problem, ""),
                 solution=row.solution,
                 turns=row.turns,
             )
@@ -62,7 +68,7 @@ def solved_problems(run: Run) -> list[SolvedProblem]:
             gold_steps=problem.steps,
             by=by_problem.get(problem.id, {}),
         )
-        for problem in run.problems("test")
+        for problem in problems
     ]
     solved.sort(key=lambda one: sum(by.correct for by in one.by.values()))
     return solved[: run.recipe.report.problems]

@@ -15,13 +15,11 @@ from socratic_distill.engines import Engine
 from socratic_distill.engines.casting import dtype_of, precision_of, settled, source_of, student_engine
 from socratic_distill.engines.driver import drive
 from socratic_distill.errors import UserError
-from socratic_distill.reasoning.dialogue import Combinator, Dialogue, reseeded, with_calculator, with_sampling
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
-from socratic_distill.reasoning.strategies import Facts, Strategy, named_strategy, shown
-from socratic_distill.reasoning.verified import with_verified_steps
-from socratic_distill.reasoning.voting import DECOMPOSERS, best_decomposition, self_consistent
+from socratic_distill.reasoning.solving import dialogue_of, own_students, sampling_of, strategy_of
+from socratic_distill.reasoning.strategies import Facts, Strategy, shown
 from socratic_distill.recipe import GENTLENESS, Solve
-from socratic_distill.records import Problem, Sampling, SolutionRow
+from socratic_distill.records import Problem, SolutionRow
 from socratic_distill.run import QUIET, NotMade, Run, Target
 from socratic_distill.scale import Worker, over_ray
 from socratic_distill.students import Bases, base_fingerprint
@@ -38,69 +36,26 @@ def targets(run: Run) -> Iterator[Target]:
     for name, solve in run.recipe.solve.items():
         strategy = strategy_of(solve)
         facts = _facts(run, solve)
+        students = own_students(solve)
         inputs = {
             f"students/{student}": (_weights(run, student) if solve.trained else _untrained(run))
-            for student in strategy.students
+            for student in students
         }
-        solve = settled(solve, [source_of(run, student, solve) for student in strategy.students])
+        solve = settled(solve, [source_of(run, student, solve) for student in students])
         here = replace(run, recipe=run.recipe.model_copy(update={"solve": {**run.recipe.solve, name: solve}}))
         settings = {
             **solve.model_dump(mode="json", exclude=_WITHOUT_EFFECT, exclude_none=True),
             "facts": facts,
             "prompt_version": PROMPT_VERSION,
         }
-        keys = {
-            problem.id: fingerprint([settings, inputs, shown(problem, facts).model_dump(mode="json")])
-            for problem in problems
-        }
+        seen = {problem.id: problem if solve.oracle else shown(problem, facts) for problem in problems}
+        keys = {id_: fingerprint([settings, inputs, problem.model_dump(mode="json")]) for id_, problem in seen.items()}
         yield Target(
             f"solutions/{name}.jsonl",
             settings,
-            {**inputs, "problems": fingerprint_records(shown(problem, facts) for problem in problems)},
+            {**inputs, "problems": fingerprint_records(seen.values())},
             partial(_make, here, name, strategy, problems, keys, engines, bases),
         )
-
-
-def sampling_of(solve: Solve) -> Sampling:
-    """Return the sampling of a solve's asks."""
-    return Sampling(max_tokens=solve.max_tokens, temperature=solve.temperature, top_p=solve.top_p, seed=solve.seed)
-
-
-def strategy_of(solve: Solve) -> Strategy:
-    """Look up a solve's strategy. Raises UserError where it is unknown or can't be solved with as the solve says."""
-    strategy = named_strategy(solve.strategy)
-    if solve.decompositions is not None and not set(DECOMPOSERS) & set(strategy.students):
-        raise UserError(
-            f"decompositions = {solve.decompositions} needs a strategy that asks a {' or a '.join(DECOMPOSERS)}, "
-            f"and {strategy.name!r} asks none; such is 'socratic_iterative'"
-        )
-    return strategy
-
-
-def dialogue_of(problem: Problem, strategy: Strategy, solve: Solve, facts: Facts) -> Dialogue:
-    """Open a problem's dialogue as a solve says.
-
-    From within: the strategy, what keeps or replays a decomposition, verified steps, the calculator, the vote. So each
-    sample has steps and a calculator of its own, and what the calculator puts right is not asked again.
-    """
-    problem = shown(problem, facts)
-
-    def opened(sampling: Sampling, around: Combinator = lambda dialogue: dialogue) -> Dialogue:
-        dialogue = around(strategy.dialogue(problem))
-        if solve.retries is not None:
-            dialogue = with_verified_steps(
-                dialogue, sampling, retries=solve.retries, temperature=solve.retry_temperature
-            )
-        return with_calculator(dialogue, sampling) if solve.calculator else with_sampling(dialogue, sampling)
-
-    sampling = sampling_of(solve)
-    if solve.samples is None:
-        return opened(sampling)
-    if solve.decompositions is None:
-        return self_consistent(problem, [opened(reseeded(sampling, sample)) for sample in range(solve.samples)])
-    return best_decomposition(
-        problem, opened, decompositions=solve.decompositions, samples=solve.samples, sampling=sampling
-    )
 
 
 def _make(
@@ -167,7 +122,7 @@ def solved(
     dialogues = ((key, dialogue_of(problem, strategy, solve, _facts(run, solve))) for key, problem in waiting)
     with ExitStack() as opened:
         by_student: dict[str, Engine] = {}
-        for student in strategy.students if waiting else ():
+        for student in own_students(solve) if waiting else ():
             by_student[student] = engine = _engine(run, student, solve, engines, bases)
             if isinstance(engine, AbstractContextManager):
                 opened.enter_context(engine)

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from socratic_distill.errors import UserError
 from socratic_distill.reasoning.dialogue import replay
-from socratic_distill.reasoning.strategies import STRATEGIES, Facts, Strategy, named_strategy, shown
+from socratic_distill.reasoning.solving import strategy_of, trained_students
+from socratic_distill.reasoning.strategies import STRATEGIES, Facts, Strategy, shown
 from socratic_distill.recipe import Recipe
 from socratic_distill.records import Annotation, Example, Problem, Record, Split
 from socratic_distill.run import Run, by_problem
@@ -47,9 +48,11 @@ def lessons_of(
 
 
 def trained_strategies(recipe: Recipe) -> list[Strategy]:
-    """Return the strategies whose students the recipe trains, without repeats, in the order of the table."""
-    named = [named_strategy(solve.strategy).name for solve in recipe.solve.values() if solve.trained]
-    return [strategy for name, strategy in STRATEGIES.items() if name in named]
+    """Return the strategies whose students the recipe trains, without repeats: plain ones in the order of the table."""
+    found = [strategy_of(solve) for solve in recipe.solve.values() if trained_students(solve)]
+    by_name = {strategy.name: strategy for strategy in found}
+    order = [*(name for name in STRATEGIES if name in by_name), *(name for name in by_name if name not in STRATEGIES)]
+    return [by_name[name] for name in order]
 
 
 def usable(annotations: Sequence[Annotation], strategies: Sequence[Strategy], *, rows: str) -> list[Annotation]:
@@ -67,12 +70,13 @@ def lessons_by_student(run: Run) -> dict[str, dict[Split, list[Lesson]]]:
     """
     settings = run.recipe.train
     strategies = trained_strategies(run.recipe)
+    wanted = {student for solve in run.recipe.solve.values() for student in trained_students(solve)}
     problems = run.problems("train", "validation")
     annotations = usable(run.kept(), strategies, rows=settings.rows)
     learned: dict[str, dict[Split, list[Lesson]]] = {}
     for strategy in strategies:
         for student in strategy.students:
-            if student not in learned:
+            if student in wanted and student not in learned:
                 learned[student] = lessons_for(student, strategy, problems, annotations, facts=settings.facts)
     if empty := [student for student, lessons in learned.items() if not lessons["train"]]:
         raise UserError(f"no annotation can teach the {empty[0]}: no problem has subquestions that were kept")

@@ -1,0 +1,78 @@
+"""`socratic study`: the plan with its expected hours, the runs, and after each what was found so far."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from socratic_distill.artifacts import write_whole
+from socratic_distill.pipeline import states
+from socratic_distill.reporting.findings import Findings
+from socratic_distill.reporting.study_page import render_study_html, render_study_markdown, study_table
+from socratic_distill.run import QUIET, Progress, Run
+from socratic_distill.study.gather import findings_of
+from socratic_distill.study.plan import expected, expected_parameters
+from socratic_distill.study.runner import run_points, runs_at_once
+from socratic_distill.study.settings import Point, Study, load_study
+
+
+def study(
+    path: Path, *, overrides: Sequence[str], runs: Path, dry_run: bool, console: Console, progress: Progress
+) -> None:
+    """Print a study's plan and, unless it is dry, do its runs and write study.json, study.md and study.html."""
+    settings, points = load_study(path, overrides)
+    folder = runs / settings.name
+    done = {point.recipe.name for point in points if _done(point, folder)}
+    waiting = [point for point in points if point.recipe.name not in done]
+    at_once = runs_at_once(settings, points, max(expected_parameters(point.recipe) for point in points))
+    console.print(_table(points, done, folder))
+    if waiting:
+        plan = expected(waiting)
+        progress.say(
+            f"{len(points)} runs, {len(done)} of them done; {plan.students} students to train; "
+            f"about {plan.hours:.1f} hours for one run at a time, give or take a factor of three; {at_once} at once"
+        )
+    if dry_run:
+        return
+
+    def ended(point: Point) -> None:
+        done.add(point.recipe.name)
+        _write(settings, points, done, folder)
+
+    run_points(settings, waiting, folder=folder, at_once=at_once, progress=progress, ended=ended)
+    console.print(study_table(_write(settings, points, done, folder)))
+    console.print(f"study: {folder / 'study.html'}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _done(point: Point, folder: Path) -> bool:
+    run = Run(point.recipe, folder / point.recipe.name, QUIET)
+    return run.folder.is_dir() and all(state == "done" for _, _, state, _ in states(run))
+
+
+def _table(points: Sequence[Point], done: set[str], folder: Path) -> Table:
+    """Lay out the runs there are to do, a row a run."""
+    table = Table(title=Text(f"{folder}"), title_justify="left")
+    for column in (*points[0].values, "seed", "students", "problems", "state"):
+        table.add_column(column)
+    for point in points:
+        problems = point.recipe.problems
+        named = Path(problems.train).name if "/" in problems.train else problems.train
+        limit = "" if problems.train_limit is None else f", at most {problems.train_limit:,}"
+        state = "done" if point.recipe.name in done else "to be done"
+        cells = (*point.values.values(), str(point.seed), point.recipe.train.student, f"{named}{limit}", state)
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _write(settings: Study, points: Sequence[Point], done: set[str], folder: Path) -> Findings:
+    """Write what the runs that are done have found."""
+    ended = [point for point in points if point.recipe.name in done]
+    found = findings_of(settings, ended, folder=folder)
+    if len(ended) < len(points):
+        found = found.model_copy(update={"notes": (f"{len(ended)} of {len(points)} runs are done.", *found.notes)})
+    write_whole(folder / "study.json", found.model_dump_json(indent=2) + "\n")
+    write_whole(folder / "study.md", render_study_markdown(found))
+    write_whole(folder / "study.html", render_study_html(found))
+    return found

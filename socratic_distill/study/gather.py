@@ -1,0 +1,221 @@
+"""Puts what the runs of a study found into one record; runs that are not done yet are left out, and said."""
+
+import importlib.metadata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from socratic_distill.artifacts import read_manifest, read_rows
+from socratic_distill.records import Score, SolutionRow
+from socratic_distill.reporting.findings import Axis, Cell, Contrast, Findings, SeedScore, SolveFindings
+from socratic_distill.reporting.summary import StepAccuracy, Summary, set_apart
+from socratic_distill.run import QUIET, Run
+from socratic_distill.stages.report import read_summary
+from socratic_distill.statistics import SeedsComparison, compare_over_seeds, mean_interval
+from socratic_distill.study.sentences import sentences_of
+from socratic_distill.study.settings import AxisKind, Point, Study, kind_of
+
+X_LABELS: dict[AxisKind, str] = {
+    "size": "weights of one student",
+    "amount": "problems learned from",
+    "category": "",
+}
+
+Outcomes = dict[str, list[list[bool]]]
+"""By solve and seed, whether each problem was solved, in one order."""
+
+
+class _Ran:
+    """One run that is done."""
+
+    def __init__(self, point: Point, folder: Path) -> None:
+        self.point = point
+        self.run = Run(point.recipe, folder / point.recipe.name, QUIET)
+        self.summary: Summary = read_summary(self.run)
+        self.scores = {name: self._scores(name) for name in point.recipe.solve}
+
+    def _scores(self, name: str) -> dict[str, Score]:
+        rows = read_rows(self.run.path(f"scores/{name}.jsonl"), Score)
+        return {score.problem: score for score in sorted(rows, key=lambda score: score.problem)}
+
+    def rows(self, name: str) -> list[SolutionRow]:
+        return read_rows(self.run.path(f"solutions/{name}.jsonl"), SolutionRow)
+
+    def trained(self, student: str) -> Mapping[str, float]:
+        """Return a student's weights, seconds and operations of training."""
+        manifest = read_manifest(self.run.path(f"students/{student}"))
+        if manifest is None:  # played by the base, a server or an oracle
+            return {"parameters": 0, "seconds": 0, "flops": 0}
+        trained, parameters = manifest["trained"], manifest["parameters"]
+        epochs = manifest["settings"]["epochs"]
+        return {
+            "parameters": parameters,
+            "seconds": trained["seconds"],
+            "flops": 6.0 * parameters * trained["tokens"] * epochs,
+        }
+
+
+def findings_of(study: Study, points: Sequence[Point], *, folder: Path) -> Findings:
+    """Gather what the runs of these points found; those of a cell must have solved the same problems."""
+    resamples = points[0].recipe.evaluate.bootstrap
+    by_cell: dict[str, list[_Ran]] = {}
+    for point in points:
+        by_cell.setdefault(point.cell, []).append(_Ran(point, folder))
+    cells = [_cell(name, ran, study, resamples) for name, ran in by_cell.items()]
+    return Findings(
+        name=study.name,
+        created=datetime.now(UTC).date().isoformat(),
+        version=importlib.metadata.version("socratic-distill"),
+        seeds=tuple(sorted({point.seed for point in points})),
+        margin=study.margin,
+        axes=tuple(_axis(study, name, cells) for name in study.axes),
+        cells=tuple(cells),
+        contrasts=_contrasts(study, by_cell, cells, resamples),
+        notes=tuple(sentence for cell in cells for sentence in _notes(cell, by_cell[cell.name])),
+    )
+
+
+def _cell(name: str, ran: Sequence[_Ran], study: Study, resamples: int) -> Cell:
+    first = ran[0].summary
+    outcomes = _outcomes(ran)
+    return Cell(
+        name=name,
+        values=ran[0].point.values,
+        dataset=first.dataset,
+        problems=first.problems,
+        trained_problems=max((one.trained_problems for one in first.students.values()), default=0),
+        solves={solve: _solve(solve, ran, outcomes[solve]) for solve in outcomes},
+        comparisons=tuple(compare_over_seeds(outcomes, margin=study.margin, resamples=resamples)),
+        constant=first.constant,
+        reports=tuple(f"{one.run.folder.name}/report.html" for one in ran),
+    )
+
+
+def _outcomes(ran: Sequence[_Ran]) -> Outcomes:
+    order = list(next(iter(ran[0].scores.values())))
+    for one in ran:
+        assert all(list(scores) == order for scores in one.scores.values()), "the seeds of a cell share its problems"
+    return {name: [[score.correct for score in one.scores[name].values()] for one in ran] for name in ran[0].scores}
+
+
+def _solve(name: str, ran: Sequence[_Ran], outcomes: Sequence[Sequence[bool]]) -> SolveFindings:
+    summaries = [one.summary.solves[name] for one in ran]
+    first = summaries[0]
+    costs = [[one.trained(student) for student in first.students] for one in ran] if first.trained else []
+    steps = [score.step_count for score in ran[0].scores[name].values()]
+    return SolveFindings(
+        strategy=first.strategy,
+        students=first.students,
+        trained=first.trained,
+        options=set_apart(first),
+        oracle=bool(first.oracle),
+        seeds=tuple(
+            SeedScore(seed=one.point.seed, correct=own.correct, problems=own.problems, unreadable=own.unreadable)
+            for one, own in zip(ran, summaries, strict=True)
+        ),
+        accuracy=_mean([own.accuracy for own in summaries]),
+        interval=mean_interval(outcomes),
+        by_steps=tuple(
+            _at_steps(count, steps, outcomes) for count in sorted({one for one in steps if one is not None})
+        ),
+        tokens_per_problem=_mean([own.tokens_per_problem for own in summaries]),
+        seconds_per_problem=_mean([own.seconds_per_problem for own in summaries]),
+        flops_per_problem=_mean([_flops(one, name) for one in ran]),
+        parameters=first.parameters,
+        train_seconds=_mean([sum(one["seconds"] for one in own) for own in costs]),
+        train_flops=_mean([sum(one["flops"] for one in own) for own in costs]),
+        faults=dict(sum((Counter(own.faults) for own in summaries), Counter())),
+    )
+
+
+def _at_steps(count: int, steps: Sequence[int | None], outcomes: Sequence[Sequence[bool]]) -> StepAccuracy:
+    own = [[right for right, at in zip(one, steps, strict=True) if at == count] for one in outcomes]
+    return StepAccuracy(
+        steps=count, correct=sum(map(sum, own)), problems=sum(map(len, own)), interval=mean_interval(own)
+    )
+
+
+def _flops(ran: _Ran, name: str) -> float:
+    """Estimate the operations a problem: 2 for each weight and each token that is read or written once."""
+    summary = ran.summary.solves[name]
+    weights = {student: ran.trained(student)["parameters"] for student in summary.students}
+    if not any(weights.values()):  # untrained: the base plays every part
+        weights = dict.fromkeys(summary.students, summary.parameters)
+    rows = ran.rows(name)
+    total = 0.0
+    for row in rows:
+        read: dict[str, int] = {}
+        for turn in row.turns:
+            known = read.get(turn.student, 0)
+            # A prompt goes on from the one before; a shorter one begins another dialogue of the same problem.
+            new = turn.prompt_tokens - known if turn.prompt_tokens >= known else turn.prompt_tokens
+            total += 2.0 * weights.get(turn.student, 0) * (new + turn.tokens)
+            read[turn.student] = turn.prompt_tokens + turn.tokens
+    return total / max(1, len(rows))
+
+
+def _contrasts(
+    study: Study, by_cell: Mapping[str, Sequence[_Ran]], cells: Sequence[Cell], resamples: int
+) -> tuple[Contrast, ...]:
+    """Compare what the study names across cells, where both have run on the same problems with the same seeds."""
+    outcomes: dict[str, list[list[bool]]] = {}
+    pairs: list[tuple[str, str]] = []
+    named = {cell.name: cell for cell in cells}
+    for pair in study.contrasts:
+        sides = [side.rpartition("/") for side in pair]
+        if not all(cell in by_cell for cell, _, _ in sides):
+            continue
+        ran = [by_cell[cell] for cell, _, _ in sides]
+        seeds = {one.point.seed for one in ran[0]} & {one.point.seed for one in ran[1]}
+        orders = [list(next(iter(own[0].scores.values()))) for own in ran]
+        if not seeds or orders[0] != orders[1]:
+            continue
+        for side, (_, _, solve), own in zip(pair, sides, ran, strict=True):
+            kept = [one for one in own if one.point.seed in seeds]
+            outcomes[side] = _outcomes(kept)[solve]
+        pairs.append(pair)
+    found: list[SeedsComparison] = compare_over_seeds(outcomes, pairs=pairs, margin=study.margin, resamples=resamples)
+    return tuple(
+        Contrast(comparison=one, parameters_a=_parameters(named, one.a), parameters_b=_parameters(named, one.b))
+        for one in found
+    )
+
+
+def _parameters(cells: Mapping[str, Cell], side: str) -> int:
+    cell, _, solve = side.rpartition("/")
+    return cells[cell].solves[solve].parameters
+
+
+def _axis(study: Study, name: str, cells: Sequence[Cell]) -> Axis:
+    kind = kind_of(study, name)
+    values = [value for value in study.axes[name] if any(cell.values[name] == value for cell in cells)]
+    x: list[float] = []
+    if kind != "category":
+        measured = {value: _measured(kind, [cell for cell in cells if cell.values[name] == value]) for value in values}
+        values.sort(key=measured.__getitem__)
+        x = [measured[value] for value in values]
+    return Axis(
+        name=name,
+        values=tuple(values),
+        x_label=X_LABELS[kind],
+        x=tuple(x),
+        sentences=sentences_of(name, values, cells),
+    )
+
+
+def _measured(kind: AxisKind, cells: Sequence[Cell]) -> float:
+    if kind == "amount":
+        return float(max(cell.trained_problems for cell in cells))
+    # A pair counts each of its students, which are of one size.
+    return float(
+        max(solve.parameters / max(1, len(solve.students)) for cell in cells for solve in cell.solves.values())
+    )
+
+
+def _notes(cell: Cell, ran: Sequence[_Ran]) -> list[str]:
+    return [f"{cell.name}: {note}" for note in ran[0].summary.notes]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

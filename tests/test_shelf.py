@@ -1,0 +1,103 @@
+"""The shelf: what one run has made another takes, whole and only where it is the same."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import Quiet, forked, wait_for
+
+from socratic_distill.artifacts import manifest_path, write_manifest
+from socratic_distill.recipe import recipe_of
+from socratic_distill.run import Run, Target
+from socratic_distill.shelf import Shelf
+
+RECIPE: dict[str, Any] = {
+    "name": "one",
+    "problems": {"dataset": "grade_school", "train": "count=1", "test": "count=1"},
+    "solve": {"cot": {"strategy": "cot"}},
+}
+
+
+def run_in(folder: Path, name: str) -> Run:
+    return Run(recipe_of({**RECIPE, "name": name}, place="test"), folder / name, Quiet())
+
+
+def target(artifact: str = "rows.jsonl", **settings: object) -> Target:
+    return Target(artifact, settings, {"rows": "a"}, dict)
+
+
+def made(run: Run, what: Target, content: Mapping[str, str]) -> None:
+    """Make an artifact: one file, or a folder of some."""
+    path = run.path(what.artifact)
+    for name, text in content.items():
+        file = path / name if name else path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    write_manifest(path, settings=what.settings, inputs=what.inputs, facts={"fact": 1})
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    shelf = Shelf(tmp_path / "shelf")
+    shelf.folder.mkdir()
+    return shelf
+
+
+def test_what_one_run_has_another_takes_with_its_manifest(tmp_path: Path, shelf: Shelf) -> None:
+    one, two, what = run_in(tmp_path, "one"), run_in(tmp_path, "two"), target(seed=1)
+    made(one, what, {"": "a row\n"})
+    shelf.put(what, one)
+    assert shelf.take(what, two)
+    assert two.path("rows.jsonl").read_text() == "a row\n"
+    assert json.loads(manifest_path(two.path("rows.jsonl")).read_text())["fact"] == 1
+
+
+def test_a_folder_is_taken_whole_and_its_weights_are_one_file(tmp_path: Path, shelf: Shelf) -> None:
+    one, two, what = run_in(tmp_path, "one"), run_in(tmp_path, "two"), target("students/cot")
+    made(one, what, {"model.safetensors": "weights", "train_log.jsonl": "line"})
+    made(two, target("students/cot", seed=9), {"left_over.txt": "of another training"})
+    shelf.put(what, one)
+    assert shelf.take(what, two)
+    ours, theirs = (run.path("students/cot") for run in (two, one))
+    assert sorted(path.name for path in ours.iterdir()) == sorted(path.name for path in theirs.iterdir())
+    assert (ours / "model.safetensors").samefile(theirs / "model.safetensors")
+    assert not (ours / "train_log.jsonl").samefile(theirs / "train_log.jsonl")
+
+
+@pytest.mark.parametrize("other", [target(seed=2), target("other.jsonl", seed=1), target()], ids=repr)
+def test_what_was_made_by_anything_else_is_not_taken(other: Target, tmp_path: Path, shelf: Shelf) -> None:
+    one, two, what = run_in(tmp_path, "one"), run_in(tmp_path, "two"), target(seed=1)
+    made(one, what, {"": "a row\n"})
+    shelf.put(what, one)
+    assert not shelf.take(other, two)
+    assert not two.path(other.artifact).exists()
+
+
+def test_what_was_made_anew_since_or_never_finished_is_not_taken(tmp_path: Path, shelf: Shelf) -> None:
+    one, two, what = run_in(tmp_path, "one"), run_in(tmp_path, "two"), target(seed=1)
+    made(one, what, {"": "a row\n"})
+    shelf.put(what, one)
+    made(one, target(seed=2), {"": "another row\n"})
+    assert not shelf.take(what, two)
+    manifest_path(one.path("rows.jsonl")).unlink()
+    assert not shelf.take(what, two)
+
+
+def _make_in_turn(folder: Path, name: str) -> None:
+    shelf, run, what = Shelf(folder / "shelf"), run_in(folder, name), target(seed=1)
+    with shelf.turn(what):
+        if not shelf.take(what, run):
+            with (folder / "made.txt").open("a") as log:
+                log.write(f"{name}\n")
+            made(run, what, {"": "a row\n"})
+        shelf.put(what, run)
+
+
+def test_of_several_that_want_the_same_at_once_one_makes_it(tmp_path: Path, shelf: Shelf) -> None:
+    processes = [forked(_make_in_turn, tmp_path, name) for name in ("one", "two", "three")]
+    for process in processes:
+        wait_for(process)
+    assert len((tmp_path / "made.txt").read_text().split()) == 1
+    assert {(tmp_path / name / "rows.jsonl").read_text() for name in ("one", "two", "three")} == {"a row\n"}

@@ -1,0 +1,271 @@
+"""Studies: what their files mean, what runs share, and that a stopped or longer one does only what is new."""
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fakes import forked, kill
+
+from socratic_distill.app.command_line import main
+from socratic_distill.artifacts import read_manifest
+from socratic_distill.errors import UserError
+from socratic_distill.reporting.findings import Findings
+from socratic_distill.study.settings import kind_of, load_study
+
+RECIPE = """\
+name = "base"
+[problems]
+dataset = "grade_school"
+train = "count=30 steps=1-2 seed=1 distractors=0"
+test = "count=12 steps=1-2 seed=2 distractors=0"
+[train]
+student = "scratch"
+epochs = 1
+[train.scratch]
+hidden = 16
+layers = 1
+heads = 2
+vocabulary = 300
+[solve.cot]
+strategy = "cot"
+engine = "transformers"
+max_tokens = 8
+[solve.pair]
+strategy = "socratic_iterative"
+engine = "transformers"
+max_tokens = 8
+[evaluate]
+bootstrap = 200
+"""
+STUDY = """\
+name = "sizes"
+recipe = "base.toml"
+seeds = [0, 1]
+at_once = 1
+contrasts = [["small/pair", "large/cot"]]
+[axes.size.large]
+train.scratch.hidden = 32
+[axes.size.small]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "base.toml").write_text(RECIPE)
+    (tmp_path / "sizes.toml").write_text(STUDY)
+    return tmp_path
+
+
+# --- what a study's file means
+
+
+def test_every_combination_and_seed_is_a_run_of_its_own_name(folder: Path) -> None:
+    more = ["axes.amount.few.problems.train_limit=10", "axes.amount.all={}", "contrasts=[]"]
+    _, points = load_study(folder / "sizes.toml", more)
+    assert [point.recipe.name for point in points] == [
+        f"{size}-{amount}-seed{seed}" for size in ("large", "small") for amount in ("few", "all") for seed in (0, 1)
+    ]
+    first = points[0].recipe
+    assert (first.train.scratch.hidden, first.problems.train_limit, first.train.seed) == (32, 10, 0)
+    assert points[0].values == {"size": "large", "amount": "few"}
+
+
+def test_a_seed_changes_training_and_sampling_and_no_greedy_solve(folder: Path) -> None:
+    _, points = load_study(folder / "sizes.toml", ["set.solve.pair.temperature=0.5"])
+    assert {point.recipe.solve["pair"].seed for point in points} == {0, 1}
+    assert {point.recipe.solve["cot"].seed for point in points} == {0}
+
+
+def test_a_value_may_have_fewer_seeds(folder: Path) -> None:
+    _, points = load_study(folder / "sizes.toml", ["axes.size.large.seeds=[0]"])
+    assert [point.recipe.name for point in points] == ["large-seed0", "small-seed0", "small-seed1"]
+
+
+def test_without_axes_the_study_is_one_cell_of_its_own_name(folder: Path) -> None:
+    _, points = load_study(folder / "sizes.toml", ["axes={}", "contrasts=[]"])
+    assert [point.cell for point in points] == ["sizes", "sizes"]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ("{a = {train = {student = 'x'}}, b = {train = {scratch = {hidden = 8}}}}", "size"),
+        ("{a = {problems = {train_limit = 5}}, b = {}}", "amount"),
+        ("{a = {problems = {train = 'count=5'}, seeds = [0]}}", "amount"),
+        ("{a = {train = {epochs = 5}}}", "category"),
+        ("{a = {problems = {train = 'count=5', test = 'count=5'}}}", "category"),
+        ("{a = {}}", "category"),
+    ],
+)
+def test_an_axis_is_of_the_kind_of_what_its_values_set(values: str, kind: str, folder: Path) -> None:
+    study, _ = load_study(folder / "sizes.toml", [f"axes.x={values}", "contrasts=[]"])
+    assert kind_of(study, "x") == kind
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sedes=[1]", "sizes.toml: unknown key 'sedes'"),
+        ("axes.size.small.train.hidden=3", "size = small: unknown key 'train.hidden'"),
+        ("axes.size={}", "sizes.toml: axes.size has no values"),
+        ("axes.size.small.seeds=[7]", "size = small: no seed is left"),
+        ("seeds=[1, 1]", "seeds names 1 twice"),
+        ("seeds=[]", "seeds: "),
+        ("solves=['cto']", "solves names 'cto'; the recipe has cot, pair"),
+        ("contrasts=[['small/pair', 'huge/cot']]", "contrasts names 'huge/cot'"),
+        ("recipe=none.toml", "no recipe"),
+        ("axes.size={'../x' = {}}", "axes.size"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(override: str, message: str, folder: Path) -> None:
+    with pytest.raises(UserError, match=message.replace("[", r"\[").replace("(", r"\(")):
+        load_study(folder / "sizes.toml", [override])
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent.parent / "recipes/studies").glob("*.toml")), ids=str)
+def test_every_shipped_study_loads_under_its_own_name(path: Path) -> None:
+    study, points = load_study(path)
+    assert study.name == path.stem
+    assert points
+
+
+# --- whole studies on tiny students
+
+
+def study(folder: Path, *overrides: str, capsys: pytest.CaptureFixture[str] | None = None) -> str:
+    given = [part for override in overrides for part in ("--set", override)]
+    code = main(["study", str(folder / "sizes.toml"), "--runs", str(folder / "runs"), *given])
+    text = "" if capsys is None else "".join(capsys.readouterr())
+    assert code == 0, text
+    return text
+
+
+def findings(folder: Path) -> Findings:
+    return Findings.model_validate_json((folder / "runs/sizes/study.json").read_text())
+
+
+def written(folder: Path) -> dict[str, str]:
+    """Return when each student of each run was written."""
+    return {
+        str(path.parent.relative_to(folder)): json.loads(path.read_text())["written"] + str(path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("students/*/manifest.json"))
+    }
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that is done; it is not to be changed."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "base.toml").write_text(RECIPE)
+    (folder / "sizes.toml").write_text(STUDY)
+    study(folder)
+    return folder
+
+
+@pytest.fixture
+def copied(done: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(done, tmp_path / "copied")
+
+
+def test_a_study_finds_every_cell_and_seed_with_its_cost(done: Path) -> None:
+    found = findings(done)
+    assert [cell.name for cell in found.cells] == ["large", "small"]
+    for cell in found.cells:
+        assert set(cell.solves) == {"cot", "pair"}
+        pair, cot = cell.solves["pair"], cell.solves["cot"]
+        assert [score.seed for score in pair.seeds] == [0, 1]
+        assert pair.parameters == 2 * cot.parameters
+        assert pair.train_flops > cot.train_flops > 0 < cot.flops_per_problem
+        assert [(one.a, one.b, one.seeds) for one in cell.comparisons] == [("cot", "pair", 2)]
+        assert sum(bin_.problems for bin_ in pair.by_steps) == 24
+        assert all((done / "runs/sizes" / report).is_file() for report in cell.reports)
+    [axis] = found.axes
+    assert axis.values == ("small", "large")
+    assert axis.x[0] < axis.x[1]
+    assert axis.sentences
+    assert [(one.comparison.a, one.comparison.b) for one in found.contrasts] == [("small/pair", "large/cot")]
+
+
+def test_runs_share_what_is_the_same_and_nothing_else(done: Path) -> None:
+    runs = done / "runs/sizes"
+    problems = {(runs / name / "problems.jsonl").read_bytes() for name in ("large-seed0", "small-seed1")}
+    assert len(problems) == 1
+    weights = [
+        (runs / name / "students/cot/model.safetensors").stat().st_ino for name in ("small-seed0", "small-seed1")
+    ]
+    assert len(set(weights)) == 2
+
+
+def test_a_study_that_is_done_does_nothing_again(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = written(copied)
+    said = study(copied, capsys=capsys)
+    assert written(copied) == before
+    assert "to be done" not in said
+
+
+@pytest.mark.slow
+def test_another_seed_or_solve_does_only_what_is_new(copied: Path) -> None:
+    before = written(copied)
+    study(
+        copied, "seeds=[0,1,2]", 'set.solve.planned={strategy="socratic_planned", engine="transformers", max_tokens=8}'
+    )
+    after = written(copied)
+    new = {name.partition("runs/sizes/")[2] for name in after.keys() - before.keys()}
+    students = {f"students/{student}" for student in ("cot", "decomposer", "solver", "planner")}
+    assert new == {
+        *(f"{size}-seed{seed}/students/planner" for size in ("small", "large") for seed in (0, 1)),
+        *(f"{size}-seed2/{student}" for size in ("small", "large") for student in students),
+    }
+    assert all(after[name] == before[name] for name in before)
+    assert [score.seed for score in findings(copied).cells[0].solves["planned"].seeds] == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_several_at_once_find_the_same_as_one_after_the_other(folder: Path, done: Path) -> None:
+    study(folder, "at_once=2")
+    ours, theirs = findings(folder), findings(done)
+    for mine, other in zip(ours.cells, theirs.cells, strict=True):
+        assert {name: solve.seeds for name, solve in mine.solves.items()} == {
+            name: solve.seeds for name, solve in other.solves.items()
+        }
+
+
+def _study(folder: str) -> None:
+    sys.exit(main(["study", f"{folder}/sizes.toml", "--runs", f"{folder}/runs"]))
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on_and_no_finished_run_is_done_again(folder: Path) -> None:
+    process = forked(_study, str(folder))
+    marker = folder / "runs/sizes/large-seed0/report.manifest.json"
+    until = time.monotonic() + 120
+    while not marker.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    kill(process)
+    before = written(folder / "runs/sizes/large-seed0")
+    assert before
+    study(folder)
+    assert written(folder / "runs/sizes/large-seed0") == before
+    assert len(findings(folder).cells) == 2
+
+
+def test_a_dry_run_prints_the_plan_with_its_hours_and_writes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(folder.rglob("*"))
+    assert main(["study", str(folder / "sizes.toml"), "--runs", str(folder / "runs"), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "4 runs, 0 of them done; 12 students to train; about" in " ".join(said.split())
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_run_that_fails_leaves_the_others_and_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = ["--set", "axes.size.large.train.max_tokens=16", "--set", "seeds=[0]"]
+    assert main(["study", str(folder / "sizes.toml"), "--runs", str(folder / "runs"), *bad]) == 1
+    error = capsys.readouterr().err
+    assert "1 of 2 runs failed" in error and "large-seed0" in error
+    assert [cell.name for cell in findings(folder).cells] == ["small"]
+    assert read_manifest(folder / "runs/sizes/small-seed0/report.html") is not None

@@ -5,7 +5,7 @@ BLEU runs from 0 to 100; an embedding score is BERTScore's F1, 1 at most. Neithe
 
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from socratic_distill.errors import UserError
 from socratic_distill.reasoning.answers import same_answer
@@ -184,16 +184,15 @@ def bert_likeness(encoder: str) -> Likeness:
     model, tokenizer = _load_encoder(encoder)
     longest = min(_MOST_TOKENS, tokenizer.model_max_length, model.config.max_position_embeddings)
 
+    def pair(one: str, other: str) -> float:
+        scores: Any = bert_score(
+            [one], [other], model=model, user_tokenizer=tokenizer, max_length=longest, truncation=True, num_threads=0
+        )
+        return float(scores["f1"])
+
     def score(written: Sequence[str], wanted: Sequence[str]) -> float:
         # One pair at a time: torchmetrics 1.9 sorts both sides by length, and then pairs them wrongly.
-        return fmean(
-            float(
-                bert_score([one], [other], model=model, user_tokenizer=tokenizer, max_length=longest, num_threads=0)[
-                    "f1"
-                ]
-            )
-            for one, other in zip(written, wanted, strict=True)
-        )
+        return fmean(pair(one, other) for one, other in zip(written, wanted, strict=True))
 
     return score
 

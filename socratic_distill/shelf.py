@@ -32,7 +32,7 @@ class Shelf:
     def take(self, target: Target, run: Run) -> bool:
         """Copy an artifact into a run, its manifest last; False where no run has it whole."""
         try:
-            source = Path(self._place(target).read_text(encoding="utf-8"))
+            source = self.folder.parent / self._place(target).read_text(encoding="utf-8")
         except FileNotFoundError:
             return False
         manifest = read_manifest(source)
@@ -49,12 +49,12 @@ class Shelf:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, path)
         write_whole(manifest_path(path), manifest_path(source).read_text(encoding="utf-8"))
-        run.progress.say(f"{target.artifact}: taken from {source.parent.relative_to(self.folder.parent)}")
+        run.progress.say(f"{target.artifact}: taken from {os.path.relpath(source, self.folder.parent)}")
         return True
 
     def put(self, target: Target, run: Run) -> None:
-        """Say that a run has an artifact."""
-        write_whole(self._place(target), str(run.path(target.artifact).resolve()))
+        """Say that a run has an artifact; the run lies beside the shelf, so that both can be moved together."""
+        write_whole(self._place(target), os.path.relpath(run.path(target.artifact), self.folder.parent))
 
     def _place(self, target: Target) -> Path:
         return self.folder / fingerprint([target.artifact, target.settings, target.inputs])

@@ -305,7 +305,8 @@ def _over_seeds(
 
 def _counts(outcomes: Sequence[Sequence[bool]]) -> Counts:
     """Count the seeds that solved each problem."""
-    return np.asarray(outcomes, dtype=np.int16).sum(axis=0, dtype=np.int16)
+    counts: Counts = np.asarray(outcomes, dtype=np.int16).sum(axis=0, dtype=np.int16)
+    return counts
 
 
 def _intervals(

@@ -70,7 +70,7 @@ def pages() -> Iterator[tuple[str, str]]:
     dialogues = [with_faults(dialogue(i, right={name: own[i] for name, own in outcomes.items()})) for i in range(80)]
     yield "report", render_html(summary, dialogues)
     yield "report-hostile", render_html(hostile_summary(summary), [hostile_dialogue(summary)])
-    study = findings()
+    study = findings(resamples=1000)
     yield "study", render_study_html(study)
     yield "study-hostile", render_study_html(hostile_study(study))
     yield "study-plain", render_study_html(plain_findings())
@@ -167,8 +167,9 @@ def unreached(page: "Page") -> list[str]:
         """(selector) => {
             const seen = [...document.querySelectorAll(selector)].filter((one) => one.checkVisibility());
             seen.forEach((one, place) => { one.dataset.place = place; });
-            document.activeElement.blur();
-            window.scrollTo(0, 0);
+            document.body.tabIndex = -1;  // Tab goes on from where the focus was last: let that be the top
+            document.body.focus();
+            document.body.removeAttribute("tabindex");
             return seen.map((one) => one.outerHTML.slice(0, 100));
         }""",
         INTERACTIVE,

@@ -35,25 +35,30 @@ def drawn(place: float, *, problems: int, seeds: int, seed: int, steps: Sequence
     hardness = 0.4 * rng.random(problems) + 0.1 * np.asarray(steps)
     found: Outcomes = {}
     for name, (_, students, skill, gain) in SOLVES.items():
-        ease = 0.4 + skill + gain * place - (0 if len(students) > 1 else 0.03) * np.asarray(steps)
+        ease = 0.25 + skill + gain * place - (0 if len(students) > 1 else 0.03) * np.asarray(steps)
         found[name] = [
             (hardness + rng.normal(0, 0.12, problems) + rng.normal(0, 0.02) < ease).tolist() for _ in range(seeds)
         ]
     return found
 
 
-def solve_findings(name: str, outcomes: Sequence[Sequence[bool]], steps: Sequence[int], weights: int) -> SolveFindings:
+def solve_findings(
+    name: str, outcomes: Sequence[Sequence[bool]], steps: Sequence[int], weights: int, *, resamples: int
+) -> SolveFindings:
     """Describe one solve over its seeds."""
     strategy, students, *_ = SOLVES[name]
     correct, attempts = sum(map(sum, outcomes)), sum(map(len, outcomes))
     by_steps = []
     for count in sorted(set(steps)):
         own = [[right for right, at in zip(one, steps, strict=True) if at == count] for one in outcomes]
-        interval = mean_interval(own, resamples=RESAMPLES)
+        interval = mean_interval(own, resamples=resamples)
         solved = sum(map(sum, own))
         by_steps.append(StepAccuracy(steps=count, correct=solved, problems=sum(map(len, own)), interval=interval))
     pair = strategy in ("socratic_iterative", "socratic_planned")
     tokens = 140.0 if pair else 6.0 if name == "answer_only" else 75.0
+    faults = faults_in(attempts - correct, min(attempts - correct, 3), pair=pair)
+    if name == "gold_subquestions":
+        faults["solver"] += faults.pop("decomposer")
     return SolveFindings(
         strategy=strategy,
         students=students,
@@ -65,7 +70,7 @@ def solve_findings(name: str, outcomes: Sequence[Sequence[bool]], steps: Sequenc
             for seed, one in enumerate(outcomes)
         ),
         accuracy=correct / attempts,
-        interval=mean_interval(outcomes, resamples=RESAMPLES),
+        interval=mean_interval(outcomes, resamples=resamples),
         by_steps=tuple(by_steps),
         tokens_per_problem=tokens,
         seconds_per_problem=tokens / 800,
@@ -73,12 +78,18 @@ def solve_findings(name: str, outcomes: Sequence[Sequence[bool]], steps: Sequenc
         parameters=weights * len(students),
         train_seconds=weights / 30_000 * len(students),
         train_flops=6.0 * weights * 180_000 * len(students),
-        faults=faults_in(attempts - correct, min(attempts - correct, 3), pair=pair),
+        faults=faults,
     )
 
 
 def cell(
-    size: str, source: str, *, problems: int = 160, seeds: int = 3, solves: Sequence[str] = tuple(SOLVES)
+    size: str,
+    source: str,
+    *,
+    problems: int = 160,
+    seeds: int = 3,
+    solves: Sequence[str] = tuple(SOLVES),
+    resamples: int,
 ) -> tuple[Cell, Outcomes]:
     """Make one cell, and the outcomes behind it."""
     place = list(SIZES).index(size) / (len(SIZES) - 1)
@@ -93,8 +104,11 @@ def cell(
         dataset="grade_school",
         problems=ProblemCounts(train=720, validation=80, test=problems),
         trained_problems=720,
-        solves={solve: solve_findings(solve, own, steps, SIZES[size]) for solve, own in outcomes.items()},
-        comparisons=tuple(compare_over_seeds(outcomes, margin=0.05, resamples=RESAMPLES)),
+        solves={
+            solve: solve_findings(solve, own, steps, SIZES[size], resamples=resamples)
+            for solve, own in outcomes.items()
+        },
+        comparisons=tuple(compare_over_seeds(outcomes, margin=0.05, resamples=resamples)),
         constant=Constant(
             answer="12", accuracy=6 / problems, correct=6, problems=problems, interval=wilson(6, problems)
         ),
@@ -103,12 +117,15 @@ def cell(
     return made, outcomes
 
 
-def findings(*, seeds: int = 3, solves: Sequence[str] = tuple(SOLVES)) -> Findings:
+def findings(*, seeds: int = 3, solves: Sequence[str] = tuple(SOLVES), resamples: int = RESAMPLES) -> Findings:
     """Make a study of sizes and sources with all that one can have."""
-    made = {(size, source): cell(size, source, seeds=seeds, solves=solves) for size, source in product(SIZES, SOURCES)}
+    made = {
+        (size, source): cell(size, source, seeds=seeds, solves=solves, resamples=resamples)
+        for size, source in product(SIZES, SOURCES)
+    }
     small, large = f"tiny-{LONG}/socratic_iterative", f"large-{LONG}/cot"
     pair = {small: made["tiny", LONG][1]["socratic_iterative"], large: made["large", LONG][1]["cot"]}
-    (contrast,) = compare_over_seeds(pair, margin=0.05, resamples=RESAMPLES)
+    (contrast,) = compare_over_seeds(pair, margin=0.05, resamples=resamples)
     return Findings(
         name="size_and_source",
         created="2025-01-31",
@@ -141,7 +158,7 @@ def findings(*, seeds: int = 3, solves: Sequence[str] = tuple(SOLVES)) -> Findin
 
 def plain_findings() -> Findings:
     """Make the smallest study: no axes, one cell, one seed, and nothing that is not known."""
-    one, _ = cell("tiny", "human", problems=60, seeds=1, solves=FEW)
+    one, _ = cell("tiny", "human", problems=60, seeds=1, solves=FEW, resamples=RESAMPLES)
     unknown = {"by_steps": (), "faults": {}, "flops_per_problem": 0.0, "train_flops": 0.0}
     solves = {name: solve.model_copy(update=unknown) for name, solve in one.solves.items()}
     bare = one.model_copy(update={"name": "plain", "values": {}, "solves": solves, "comparisons": (), "reports": ()})

@@ -84,7 +84,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
     for name, parameters in {"decomposer": 10, "solver": 20, "cot": 40}.items():
         folder: Path = run.path(f"students/{name}")
         trained = {"targets": 1, "best_loss": None, "seconds": 1.0}
-        facts = {"parameters": parameters, "trained": trained, "problems": 1}
+        facts = {"parameters": parameters, "trained": trained, "sequences": {"train": 1}}
         folder.mkdir(parents=True)
         write_manifest(folder, settings={"student": "scratch", "epochs": 1}, inputs={}, facts=facts)
     scores = {

@@ -19,7 +19,7 @@ MODULES = {
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "machine"),
-    ("records",),
+    ("records", "settings"),
     ("recipe", "artifacts"),
     ("run", "reasoning", "adapters", "scratch", "smollm2"),
     ("problems", "students", "statistics", "quality"),

@@ -10,6 +10,7 @@ from sampled import solved
 
 from socratic_distill.errors import UserError
 from socratic_distill.quality import (
+    Likeness,
     StepQuality,
     bert_likeness,
     bleu,
@@ -222,31 +223,31 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_likeness_is_one_for_the_same_text_and_less_for_others(encoder: Path) -> None:
-    likeness = bert_likeness(str(encoder))
+@pytest.fixture(scope="module")
+def likeness(encoder: Path) -> Likeness:
+    return bert_likeness(str(encoder))
+
+
+def test_likeness_is_one_for_the_same_text_and_less_for_others(likeness: Likeness) -> None:
     gold = ["a b c d e ?", "x y z ?", "q"]
     assert likeness(gold, gold) == pytest.approx(1)
     assert likeness(gold[:1], ["v w x y z ?"]) < likeness(gold[:1], ["a b c x e ?"]) < 1
 
 
-def test_likeness_is_of_each_text_with_its_own_partner(encoder: Path) -> None:
-    likeness = bert_likeness(str(encoder))
+def test_likeness_is_of_each_text_with_its_own_partner(likeness: Likeness) -> None:
     written, gold = ["a", "b c d e f g", "h i"], ["b c d", "h i j k l m n", "a o"]
     alone = [likeness([one], [other]) for one, other in zip(written, gold, strict=True)]
     assert likeness(written, gold) == pytest.approx(sum(alone) / 3)
 
 
-def test_an_empty_text_is_like_nothing_and_a_long_one_is_cut(encoder: Path) -> None:
-    likeness = bert_likeness(str(encoder))
+def test_an_empty_text_is_like_nothing_and_a_long_one_is_cut(likeness: Likeness) -> None:
     assert likeness([""], ["a b c"]) == 0
     assert likeness(["a " * 100], ["a " * 100]) == pytest.approx(1)
 
 
-def test_the_encoder_is_named_with_its_score(encoder: Path) -> None:
+def test_the_encoder_is_named_with_its_score(likeness: Likeness) -> None:
     asked = [step.subquestion for step in GOLD]
-    found = subquestion_quality(
-        [problem("a", *GOLD)], [row("a", *asked)], likeness=bert_likeness(str(encoder)), encoder="tiny"
-    )
+    found = subquestion_quality([problem("a", *GOLD)], [row("a", *asked)], likeness=likeness, encoder="tiny")
     assert found is not None and (found.embedding, found.encoder) == (pytest.approx(1), "tiny")
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -36,8 +37,8 @@ def simulated(*accuracies: float, problems: int = 200, seeds: int = 3, rng_seed:
     }
 
 
-def compared(a: Seeds, b: Seeds, *, margin: float = 0.05) -> SeedsComparison:
-    (found,) = compare_over_seeds({"a": a, "b": b}, margin=margin)
+def compared(a: Seeds, b: Seeds, *, margin: float = 0.05, resamples: int = 1_000) -> SeedsComparison:
+    (found,) = compare_over_seeds({"a": a, "b": b}, margin=margin, resamples=resamples)
     return found
 
 
@@ -65,8 +66,8 @@ def test_a_comparison_over_two_seeds_is_the_one_worked_by_hand() -> None:
 
 def test_one_seed_gives_what_the_plain_functions_give() -> None:
     outcomes = simulated(0.3, 0.5, 0.6, seeds=1)
-    plain = compare_all({name: seeds[0] for name, seeds in outcomes.items()})
-    found = compare_over_seeds(outcomes, margin=0.05)
+    plain = compare_all({name: seeds[0] for name, seeds in outcomes.items()}, resamples=500)
+    found = compare_over_seeds(outcomes, margin=0.05, resamples=500)
     for one, over_seeds in zip(plain, found, strict=True):
         assert over_seeds.by_seed == (one,)
         assert over_seeds.test == "mcnemar"
@@ -76,9 +77,9 @@ def test_one_seed_gives_what_the_plain_functions_give() -> None:
 
 def test_each_seed_is_a_family_of_its_own() -> None:
     outcomes = simulated(0.3, 0.4, 0.6)
-    found = compare_over_seeds(outcomes, margin=0.05)
+    found = compare_over_seeds(outcomes, margin=0.05, resamples=500)
     for number in range(3):
-        alone = compare_all({name: seeds[number] for name, seeds in outcomes.items()})
+        alone = compare_all({name: seeds[number] for name, seeds in outcomes.items()}, resamples=500)
         assert [one.by_seed[number] for one in found] == alone
 
 
@@ -93,9 +94,9 @@ def test_equal_seeds_add_no_evidence_to_the_interval() -> None:
 
 def test_the_family_is_the_pairs_that_are_asked_for() -> None:
     outcomes = simulated(0.4, 0.5, 0.6)
-    every = {(one.a, one.b): one for one in compare_over_seeds(outcomes, margin=0.05)}
+    every = {(one.a, one.b): one for one in compare_over_seeds(outcomes, margin=0.05, resamples=100)}
     assert list(every) == [("solve_0", "solve_1"), ("solve_0", "solve_2"), ("solve_1", "solve_2")]
-    (alone,) = compare_over_seeds(outcomes, pairs=[("solve_1", "solve_0")], margin=0.05)
+    (alone,) = compare_over_seeds(outcomes, pairs=[("solve_1", "solve_0")], margin=0.05, resamples=100)
     assert alone.p_adjusted == alone.p_value
     assert alone.difference == -every["solve_0", "solve_1"].difference
     assert compare_over_seeds(outcomes, pairs=[], margin=0.05) == []
@@ -106,7 +107,7 @@ def test_pairs_of_one_family_may_have_other_problems_and_seeds_than_one_another(
     small, large = simulated(0.3, 0.7, problems=50, seeds=1), simulated(0.45, 0.5, problems=90, seeds=2)
     outcomes = {f"small/{name}": seeds for name, seeds in small.items()} | large
     pairs = [("small/solve_0", "small/solve_1"), ("solve_0", "solve_1")]
-    first, second = compare_over_seeds(outcomes, pairs=pairs, margin=0.05)
+    first, second = compare_over_seeds(outcomes, pairs=pairs, margin=0.05, resamples=100)
     assert (first.seeds, first.test, second.seeds, second.test) == (1, "mcnemar", 2, "sign_flip")
     assert len(second.by_seed) == 2
     assert first.p_adjusted == pytest.approx(min(1, 2 * first.p_value))
@@ -127,29 +128,30 @@ def test_the_two_may_change_places() -> None:
     assert other.interval == pytest.approx((-high, -low))
     assert (other.only_a, other.only_b) == (one.only_b, one.only_a)
     assert (other.smallest, other.equivalence_p) == pytest.approx((one.smallest, one.equivalence_p))
-    assert other.p_value == pytest.approx(one.p_value, abs=0.01)
+    assert other.p_value == pytest.approx(one.p_value, abs=0.03)
     assert one.relative is not None and other.relative is not None
     assert (1 + one.relative) * (1 + other.relative) == pytest.approx(1)
 
 
-@settings(max_examples=5, deadline=None)
-@given(st.permutations(range(60)))
-def test_the_order_of_the_problems_does_not_matter(order: list[int]) -> None:
+@pytest.mark.parametrize("order", [range(59, -1, -1), np.random.default_rng(3).permutation(60).tolist()])
+def test_the_order_of_the_problems_does_not_matter(order: Sequence[int]) -> None:
     a, b = simulated(0.4, 0.5, problems=60).values()
-    one, other = compared(a, b), compared(*([[seed[i] for i in order] for seed in seeds] for seeds in (a, b)))
-    exact = {"difference", "smallest", "equivalence_p", "relative", "only_a", "only_b"}
-    assert other.model_dump(include=exact) == pytest.approx(one.model_dump(include=exact))
+    moved_a, moved_b = ([[seed[place] for place in order] for seed in seeds] for seeds in (a, b))
+    one, other = (compared(*both, resamples=10_000) for both in ((a, b), (moved_a, moved_b)))
+    for field in ("difference", "smallest", "equivalence_p", "relative", "only_a", "only_b"):
+        assert getattr(other, field) == pytest.approx(getattr(one, field)), field
     assert other.interval == pytest.approx(one.interval, abs=0.012)
     assert other.p_value == pytest.approx(one.p_value, abs=0.02)
 
 
 def test_the_same_seed_repeats_every_number_and_batches_change_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes = simulated(0.4, 0.5, 0.6)
-    found = compare_over_seeds(outcomes, margin=0.05)
-    assert compare_over_seeds(outcomes, margin=0.05) == found
-    assert compare_over_seeds(outcomes, margin=0.05, seed=1) != found
+    a, b = simulated(0.4, 0.5).values()
+    found = compared(a, b)
+    assert compared(a, b) == found
+    (other,) = compare_over_seeds({"a": a, "b": b}, margin=0.05, seed=1, resamples=1_000)
+    assert (other.interval, other.p_value) != (found.interval, found.p_value)
     monkeypatch.setattr("socratic_distill.statistics.BLOCK", 7_000)
-    assert compare_over_seeds(outcomes, margin=0.05) == found
+    assert compared(a, b) == found
 
 
 @given(st.lists(st.sampled_from([-1, 0, 1]), max_size=12))
@@ -240,7 +242,7 @@ def test_a_relative_gain_is_a_ratio_with_its_paired_interval() -> None:
     # By the delta method: the error of log(a / b) is sqrt(1/100 - 1/170).
     half = 1.96 * math.sqrt(1 / 100 - 1 / 170)
     expected = (1.7 * math.exp(-half) - 1, 1.7 * math.exp(half) - 1)
-    assert found.relative_interval == pytest.approx(expected, abs=0.03)
+    assert found.relative_interval == pytest.approx(expected, abs=0.06)
 
 
 @pytest.mark.parametrize("solved", [0, 1, 3])
@@ -277,13 +279,12 @@ def test_fewer_than_two_problems_leave_everything_open(problems: int, seeds: int
 
 
 def test_a_comparison_survives_its_own_json() -> None:
-    found = compare_over_seeds(simulated(0.02, 0.5), margin=0.05)
-    for one in found:
-        assert SeedsComparison.model_validate_json(one.model_dump_json()) == one
+    for found in (compared([[True, False]], [[False, False]]), compared(*simulated(0.3, 0.5).values())):
+        assert SeedsComparison.model_validate_json(found.model_dump_json()) == found
 
 
-def test_fifteen_pairs_of_three_seeds_take_seconds() -> None:
-    outcomes = simulated(0.2, 0.3, 0.4, 0.5, 0.6, 0.7, problems=300)
+def test_three_pairs_of_three_seeds_take_a_second() -> None:
+    outcomes = simulated(0.3, 0.5, 0.6, problems=300)
     began = time.process_time()
-    assert len(compare_over_seeds(outcomes, margin=0.05)) == 15
-    assert time.process_time() - began < 10
+    assert len(compare_over_seeds(outcomes, margin=0.05)) == 3
+    assert time.process_time() - began < 3

@@ -19,9 +19,10 @@ from socratic_distill.reasoning.dialogue import told
 from socratic_distill.reasoning.solving import dialogue_of, sampling_of, strategy_of
 from socratic_distill.reasoning.strategies import STRATEGIES
 from socratic_distill.reasoning.voting import stated_answer
-from socratic_distill.recipe import Solve, read_settings
+from socratic_distill.recipe import Solve
 from socratic_distill.records import AnswerKind, Problem, Record, Solution, Turn
 from socratic_distill.run import Progress
+from socratic_distill.settings import read_settings
 from socratic_distill.students import MANIFEST, Bases
 
 

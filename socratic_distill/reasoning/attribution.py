@@ -196,12 +196,18 @@ def _recomputed(text: str, replaced: _Replaced) -> str:
 
 
 def _equations(text: str) -> list[_Equation]:
-    """Find the equations of a text, in the order in which they state their values."""
-    marked = (_Equation(mark.start + 2, mark.end - 2 - len(mark.stated), mark) for mark in marks(text))
+    """Find the equations of a text, in the order in which they state their values.
+
+    A plain one that repeats what a mark before its value states is that mark's: `2 boxes*3 = <<2*3=6>>6`.
+    """
+    checked = list(marks(text))
+    stated = {mark.end: evaluate(mark.stated) for mark in checked}
+    marked = (_Equation(mark.start + 2, mark.end - 2 - len(mark.stated), mark) for mark in checked)
     plain = (
         _Equation(mark.start, mark.end - len(mark.stated), mark)
         for mark in equations(_SEPARATOR.sub(" | ", text))
         if not _FACTOR_BEFORE.search(text, max(0, mark.start - 8), mark.start)
+        and stated.get(mark.end - len(mark.stated), mark) != evaluate(mark.stated)
     )
     return sorted((*marked, *plain), key=lambda equation: equation.stated_at)
 

@@ -69,7 +69,8 @@ ROLES: dict[str, Role] = {
         "Do not solve the problem: ask subquestions that lead to its solution, one at a time. You are told the "
         "solution of each before you ask the next. Each is about one thing that has to be found out, and the last "
         "asks what the problem asks.",
-        f"Write one subquestion and nothing else, or {DONE} once the last one has been solved.",
+        f"Write one subquestion, in one line, and nothing else. As soon as you are told what the problem asks, write {DONE} "
+        "instead; never ask the same twice.",
         own="Subquestion:",
         other="Solution:",
         reply="subquestion",

@@ -6,6 +6,7 @@ from socratic_distill.errors import UserError
 from socratic_distill.reasoning.dialogue import Combinator, Dialogue, reseeded, with_calculator, with_sampling
 from socratic_distill.reasoning.gold import behind_gold, gold_texts, with_gold, without_gold
 from socratic_distill.reasoning.guidance import guided
+from socratic_distill.reasoning.prompting import Prompting, with_prompting
 from socratic_distill.reasoning.strategies import Facts, Strategy, decomposes, named_strategy, shown
 from socratic_distill.reasoning.verified import with_verified_steps
 from socratic_distill.reasoning.voting import best_decomposition, self_consistent
@@ -59,11 +60,14 @@ def trained_students(solve: Solve) -> tuple[str, ...]:
     return own_students(solve) if solve.trained else ()
 
 
-def dialogue_of(problem: Problem, strategy: Strategy, solve: Solve, facts: Facts) -> Dialogue:
-    """Open a problem's dialogue as a solve says.
+def dialogue_of(
+    problem: Problem, strategy: Strategy, solve: Solve, facts: Facts, *, prompting: Prompting | None = None
+) -> Dialogue:
+    """Open a problem's dialogue as a solve says; `prompting` is how its prompted students are asked, if it has some.
 
     From within: the strategy, what keeps or replays a decomposition, the oracle, verified steps, the calculator, the
-    vote. So each sample has steps and a calculator of its own, and what the calculator puts right is not asked again.
+    vote, the prompting. So each sample has steps and a calculator of its own, and what the calculator puts right is not
+    asked again.
     """
     gold = gold_texts(problem, strategy) if solve.oracle is not None else {}
     if gold is None:
@@ -86,12 +90,14 @@ def dialogue_of(problem: Problem, strategy: Strategy, solve: Solve, facts: Facts
 
     sampling = sampling_of(solve)
     if solve.samples is None:
-        return opened(sampling)
-    if solve.decompositions is None:
-        return self_consistent(problem, [opened(reseeded(sampling, sample)) for sample in range(solve.samples)])
-    return best_decomposition(
-        problem, opened, decompositions=solve.decompositions, samples=solve.samples, sampling=sampling
-    )
+        dialogue = opened(sampling)
+    elif solve.decompositions is None:
+        dialogue = self_consistent(problem, [opened(reseeded(sampling, sample)) for sample in range(solve.samples)])
+    else:
+        dialogue = best_decomposition(
+            problem, opened, decompositions=solve.decompositions, samples=solve.samples, sampling=sampling
+        )
+    return with_prompting(dialogue, problem, prompting=prompting) if prompting else dialogue
 
 
 def _played(texts: Sequence[str], solve: Solve) -> Sequence[str]:

@@ -4,8 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from socratic_distill.reporting.drawing import (
     ACCENT,
@@ -94,7 +93,7 @@ def steps_panels(lines: Mapping[str, Sequence[StepAccuracy]], name: str, *, widt
         for own, axes in by_name.items():
             for other, line in lines.items():
                 if other == reference and other != own:
-                    axes.plot(*_shares(line), color=INK, linewidth=1.4, linestyle=(0, (4, 2)), label=short(other))
+                    axes.plot(*_shares(line), color=INK, linewidth=1.4, linestyle=(0, (4, 2)))
                 elif other != own:
                     axes.plot(*_shares(line), color=MUTED, alpha=0.35, linewidth=1.2)
             axes.plot(*_shares(lines[own]), "o-", color=ACCENT, linewidth=2, markersize=5, clip_on=False)
@@ -105,16 +104,15 @@ def steps_panels(lines: Mapping[str, Sequence[StepAccuracy]], name: str, *, widt
             axes.grid(axis="x", visible=False)
             axes.set_ylim(0, top([bin_.interval[1] for line in lines.values() for bin_ in line]))
         if dashed:
-            _legend_of_reference(drawn, by_name, reference)
+            drawn.legend(handles=_keys_of_lines(reference), loc="outside upper left", ncols=2, borderaxespad=0)
         label_axes(drawn, x="Steps of the gold reasoning", y="Problems solved (%)")
         told = f"Accuracy in percent by number of gold steps, with 95 % intervals, for {', '.join(lines)}"
         return svg(drawn, f"{name}-{width}", told)
 
 
-def _legend_of_reference(drawn: Figure, by_name: Mapping[str, Axes], reference: str) -> None:
-    other = next(axes for own, axes in by_name.items() if own != reference)
-    handles, labels = other.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside upper left", borderaxespad=0)
+def _keys_of_lines(reference: str) -> list[Line2D]:
+    own = Line2D([], [], color=ACCENT, marker="o", markersize=5, label="mean, 95 % interval")
+    return [own, Line2D([], [], color=INK, linewidth=1.4, linestyle=(0, (4, 2)), label=short(reference))]
 
 
 def faults_chart(faults: Mapping[str, tuple[Mapping[str, int], int]], name: str = "faults", *, width: int) -> str:

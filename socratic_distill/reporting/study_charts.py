@@ -88,10 +88,13 @@ def cost_chart(cells: Sequence[Cell], name: str, *, cost: Cost, width: int) -> s
                 axes.plot(*_columns(spent[reference]), "x", color=INK, markersize=5)
             for number, at, solve in spent[own]:
                 _interval(axes, at, solve, markersize=6)
-                if len(cells) > 1:
-                    placed = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": 10}
-                    axes.annotate(str(number), (at, 100 * solve.accuracy), **placed)
-            axes.set_xticks(ticks, [operations(tick).removesuffix("FLOP").strip() for tick in ticks])
+                if len(cells) > 1:  # neighbours often cost alike: one has its number on the left
+                    side = -1 if number % 2 else 1
+                    placed = {"xytext": (5 * side, 0), "textcoords": "offset points", "va": "center", "fontsize": 10}
+                    axes.annotate(str(number), (at, 100 * solve.accuracy), ha="right" if side < 0 else "left", **placed)
+            axes.set_xticks(
+                ticks, [operations(tick).removesuffix("FLOP").replace(".0 ", "").replace(" ", "") for tick in ticks]
+            )
             axes.xaxis.set_minor_locator(NullLocator())
             axes.set_xlim(low, high)
             axes.set_ylim(0, top([solve.interval[1] for found in spent.values() for *_, solve in found]))
@@ -100,8 +103,8 @@ def cost_chart(cells: Sequence[Cell], name: str, *, cost: Cost, width: int) -> s
             keys.append(_key(short(reference), marker="x", color=INK))
         keys.append(_key("the others", marker="o", color=MUTED, alpha=0.35, markersize=4))
         drawn.legend(handles=keys, loc="outside upper left", ncols=2 if narrow else 3, borderaxespad=0, **CLOSE)
-        what = "per problem solved or tried" if cost == "solving" else "of training all its students"
-        label_axes(drawn, x=f"Estimated FLOPs {what}", y="Problems solved (%)")
+        what = "per problem" if cost == "solving" else "of training all its students"
+        label_axes(drawn, x=f"Estimated FLOPs {what} (log scale)", y="Problems solved (%)")
         told = "; ".join(
             f"{own}: {', '.join(f'{operations(at)} {_spoken(solve)}' for _, at, solve in found)}"
             for own, found in spent.items()

@@ -145,7 +145,11 @@ def _along(findings: Findings, axis: Axis, id: str) -> AlongAxis:
     # Matplotlib is slow to import, and only what draws needs it.
     from socratic_distill.reporting.study_charts import axis_chart
 
-    panel = "Each panel shows one way of solving, the others in grey behind it" if axis.x else "Each panel is a value"
+    panel = (
+        "Each panel shows one way of solving, the others in grey behind it"
+        if axis.x
+        else f"Each panel is one {axis.name}"
+    )
     charts = [
         _chart(
             partial(axis_chart, axis, cells),

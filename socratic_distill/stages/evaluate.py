@@ -20,7 +20,7 @@ from socratic_distill.quality import Likeness, bert_likeness, step_qualities, su
 from socratic_distill.reasoning.answers import EXTRACTOR, same_answer
 from socratic_distill.reasoning.attribution import Fault, faults_of
 from socratic_distill.reasoning.overlap import overlap
-from socratic_distill.reasoning.solving import asked_students, prompted_students, trained_students
+from socratic_distill.reasoning.solving import asked_students, own_students, trained_students
 from socratic_distill.reasoning.voting import stated_answer
 from socratic_distill.recipe import Solve
 from socratic_distill.records import Annotation, Problem, Score, Solution, SolutionRow
@@ -248,8 +248,7 @@ def _options(solve: Solve) -> str:
 
 def _parameters(run: Run, solve: Solve) -> tuple[int, str]:
     """Return the number of weights of all that a solve asks, as far as they are known, and what to say of it."""
-    prompted = prompted_students(solve)
-    own = [student for student in asked_students(solve) if student not in prompted]
+    own = own_students(solve)
     if solve.trained:
         folders = [[run.path(f"students/{student}")] for student in own]
     else:  # one student plays every part

@@ -14,9 +14,11 @@ from socratic_distill.artifacts import appending, fingerprint, fingerprint_recor
 from socratic_distill.engines import Engine
 from socratic_distill.engines.casting import dtype_of, precision_of, settled, source_of, student_engine
 from socratic_distill.engines.driver import drive
+from socratic_distill.engines.prompted import model_allowance, prompted_api, prompted_engine, prompted_identity
 from socratic_distill.errors import UserError
+from socratic_distill.reasoning.prompting import Prompting, prompting_of
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
-from socratic_distill.reasoning.solving import dialogue_of, own_students, sampling_of, strategy_of
+from socratic_distill.reasoning.solving import dialogue_of, own_students, prompted_students, sampling_of, strategy_of
 from socratic_distill.reasoning.strategies import Facts, Strategy, shown
 from socratic_distill.recipe import GENTLENESS, Solve
 from socratic_distill.records import Problem, SolutionRow
@@ -25,7 +27,15 @@ from socratic_distill.scale import Worker, over_ray
 from socratic_distill.students import Bases, base_fingerprint
 
 # The window changes the order of work alone; at bf16 also rounding, as the documentation says.
-_WITHOUT_EFFECT: Any = {"window": True, "trained": True, "executor": True, "actors": True, "server": GENTLENESS}
+# What a prompted model is comes as its identity.
+_WITHOUT_EFFECT: Any = {
+    "window": True,
+    "trained": True,
+    "executor": True,
+    "actors": True,
+    "server": GENTLENESS,
+    "prompted": True,
+}
 
 
 def targets(run: Run) -> Iterator[Target]:
@@ -41,13 +51,17 @@ def targets(run: Run) -> Iterator[Target]:
             f"students/{student}": (_weights(run, student) if solve.trained else _untrained(run))
             for student in students
         }
-        solve = settled(solve, [source_of(run, student, solve) for student in students])
+        if students:
+            solve = settled(solve, [source_of(run, student, solve) for student in students])
         here = replace(run, recipe=run.recipe.model_copy(update={"solve": {**run.recipe.solve, name: solve}}))
         settings = {
             **solve.model_dump(mode="json", exclude=_WITHOUT_EFFECT, exclude_none=True),
             "facts": facts,
             "prompt_version": PROMPT_VERSION,
         }
+        if (prompting := _prompting(run, solve, strategy, problems)) is not None:
+            assert solve.prompted is not None, "it is prompted"
+            settings["prompted"] = prompted_identity(solve.prompted, prompting)
         seen = {problem.id: problem if solve.oracle else shown(problem, facts) for problem in problems}
         keys = {id_: fingerprint([settings, inputs, problem.model_dump(mode="json")]) for id_, problem in seen.items()}
         yield Target(
@@ -71,8 +85,8 @@ def _make(
     solve = run.recipe.solve[name]
     rows = {row.key: row for row in read_rows(path, SolutionRow)}
     waiting = [(keys[problem.id], problem) for problem in problems if keys[problem.id] not in rows]
-    precision = precision_of(solve)
-    if waiting:
+    precision = precision_of(solve) if own_students(solve) else {}
+    if waiting and own_students(solve):
         run.progress.say(f"solve {name}: engine {solve.engine}{_in_words(precision)}")
     with (
         appending(path) as appender,
@@ -119,13 +133,16 @@ def solved(
     """
     solve = run.recipe.solve[name]
     problems = dict(waiting)
-    dialogues = ((key, dialogue_of(problem, strategy, solve, _facts(run, solve))) for key, problem in waiting)
+    facts, prompting = _facts(run, solve), _prompting(run, solve, strategy, list(problems.values()))
+    dialogues = ((key, dialogue_of(problem, strategy, solve, facts, prompting=prompting)) for key, problem in waiting)
     with ExitStack() as opened:
         by_student: dict[str, Engine] = {}
         for student in own_students(solve) if waiting else ():
             by_student[student] = engine = _engine(run, student, solve, engines, bases)
             if isinstance(engine, AbstractContextManager):
                 opened.enter_context(engine)
+        if prompting is not None and waiting:
+            by_student |= dict.fromkeys(prompting.students, _prompted(run, name, opened))
         for finished in drive(dialogues, by_student, sampling=sampling_of(solve), window=solve.window):
             yield SolutionRow(
                 key=finished.key,
@@ -134,6 +151,33 @@ def solved(
                 turns=finished.turns,
                 seconds=0.0,
             )
+
+
+def _prompting(run: Run, solve: Solve, strategy: Strategy, problems: Sequence[Problem]) -> Prompting | None:
+    """Prepare to prompt those of a solve's students whom a model as it is plays; None where there are none."""
+    students = prompted_students(solve)
+    if solve.prompted is None or not students:
+        return None
+    return prompting_of(
+        solve,
+        strategy,
+        students=students,
+        dataset=run.recipe.problems.dataset,
+        kinds={problem.answer_kind for problem in problems},
+        api=prompted_api(solve.prompted),
+    )
+
+
+def _prompted(run: Run, name: str, opened: ExitStack) -> Engine:
+    """Open the engine of a solve's prompted model, with what asking it may cost."""
+    solve = run.recipe.solve[name]
+    assert solve.prompted is not None, "it is prompted"
+    run.progress.say(f"solve {name}: {solve.prompted.model} plays the {' and the '.join(prompted_students(solve))}")
+    allowance = model_allowance(solve.prompted, run.path(f"solutions/{name}.ledger.jsonl"))
+    engine = prompted_engine(solve.prompted, allowance, window=solve.window)
+    if isinstance(engine, AbstractContextManager):
+        opened.enter_context(engine)
+    return engine
 
 
 def _on_ray(run: Run, name: str, strategy: Strategy, waiting: Sequence[tuple[str, Problem]]) -> Iterator[SolutionRow]:

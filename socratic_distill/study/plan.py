@@ -17,6 +17,8 @@ from socratic_distill.study.settings import Point
 from socratic_distill.training.lessons import lessons_for, trained_strategies, usable
 
 CHARACTERS_A_TOKEN = 3.5
+TOKENS_UNKNOWN = 200
+"""Of a problem's sequence, where nobody has written its reasoning yet."""
 TRAINED_AT, SOLVED_AT = 0.3, 0.05
 """Shares of the matrix products' peak that training and solving reach; small students reach less."""
 SECONDS_A_STEP = 0.05
@@ -35,7 +37,7 @@ class Expected(Record):
 def expected(points: Sequence[Point]) -> Expected:
     """Estimate what these runs take, within a factor of two or three; writes and sends nothing.
 
-    Reasoning that a teacher has yet to write counts as the human one is long. Raises UserError where a problem file
+    Reasoning that a teacher has yet to write counts as the human one is long, if there is one. Raises UserError where a problem file
     can't be read.
     """
     peak = products_per_second()
@@ -99,7 +101,8 @@ def _tokens(recipe: Recipe) -> dict[str, tuple[float, int]]:
             if student in wanted and student not in found:
                 lessons = lessons_for(student, strategy, problems, annotations, facts=recipe.train.facts)["train"]
                 characters = sum(len(piece) for lesson in lessons for piece in lesson.pieces)
-                found[student] = characters / CHARACTERS_A_TOKEN, len(lessons)
+                unknown = 0 if lessons else len(problems)
+                found[student] = characters / CHARACTERS_A_TOKEN + unknown * TOKENS_UNKNOWN, len(lessons) + unknown
     return found
 
 

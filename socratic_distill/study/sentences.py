@@ -1,4 +1,4 @@
-"""What the numbers of a study say along an axis: where one way of solving overtakes another, or that none is told apart."""
+"""What the numbers of a study say along an axis: where one way overtakes another, or that none is told apart."""
 
 from collections.abc import Sequence
 from itertools import combinations

@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from socratic_distill.errors import UserError
-from socratic_distill.recipe import Name, Recipe, Settings, read_tables, recipe_of, settings_of
+from socratic_distill.recipe import Recipe, recipe_of
 from socratic_distill.records import Record
+from socratic_distill.settings import Name, Settings, read_tables, settings_of
 
 AxisKind = Literal["size", "amount", "category"]
 

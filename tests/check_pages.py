@@ -79,7 +79,9 @@ def pages() -> Iterator[tuple[str, str]]:
 def with_faults(problem: SolvedProblem) -> SolvedProblem:
     """Say of each wrong solution where it went wrong."""
     by = {
-        name: solved if solved.correct else solved.model_copy(update={"fault": "solver" if problem.by else ""})
+        name: solved
+        if solved.correct
+        else solved.model_copy(update={"fault": "reading" if solved.unreadable else "solver"})
         for name, solved in problem.by.items()
     }
     return problem.model_copy(update={"by": by})
@@ -136,10 +138,12 @@ def problems_of(browser: "Browser", path: Path, width: int, scheme: str, *, shot
     if shots is not None:
         shots.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=shots / f"{path.stem}-{width}-{scheme}.png", full_page=True)
-    found = [*violations(page), *sideways(page), *used_by_keyboard(page)]
+    by_keyboard = scheme == SCHEMES[0]  # colours change nothing of it
+    found = [*violations(page), *sideways(page), *(used_by_keyboard(page) if by_keyboard else [])]
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     page.wait_for_timeout(100)  # what opens is filled on the event that follows
-    found += [f"{problem} (all opened)" for problem in (*violations(page), *sideways(page), *unreached(page))]
+    opened = [*violations(page), *sideways(page), *(unreached(page) if by_keyboard else [])]
+    found += [f"{problem} (all opened)" for problem in opened]
     if shots is not None:
         page.screenshot(path=shots / f"{path.stem}-{width}-{scheme}-opened.png", full_page=True)
     found += [f"request: {url}" for url in asked if url.split("#")[0] != path.as_uri()]

@@ -2,11 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from converted import saved
 from fakes import Quiet
 from scripted_server import Fault, ScriptedServer
 
@@ -17,10 +16,11 @@ from socratic_distill.errors import UserError
 from socratic_distill.pipeline import run_stages
 from socratic_distill.reasoning.prompting import prompting_of
 from socratic_distill.reasoning.solving import strategy_of
-from socratic_distill.recipe import Prompted, Solve, load_recipe
+from socratic_distill.recipe import Prompted, Scratch, Solve, load_recipe
 from socratic_distill.records import Prompt, Sampling, Score, SolutionRow
 from socratic_distill.run import Run
-from socratic_distill.students import LoadedStudent
+from socratic_distill.scratch import make_scratch
+from socratic_distill.students import Encoder, save_student
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
@@ -118,7 +118,7 @@ def test_a_model_alone_needs_no_student_and_stands_in_the_same_table(
 ) -> None:
     for name, strategy in (("cot_prompted", "cot"), ("socratic_prompted", "socratic_iterative")):
         case.solve(name, f'strategy = "{strategy}"', api=api)
-    run = case.run(stages=("load", "annotate", "verify", "train", "solve", "evaluate", "report"))
+    run = case.run(stages=("load", "annotate", "verify", "train", "solve", "evaluate"))
     assert not run.path("students").exists()
     for name, turns in (("cot_prompted", 1), ("socratic_prompted", 3)):
         assert [len(row.turns) for row in rows(run, name)] == [turns] * 4
@@ -162,10 +162,14 @@ def test_what_the_ceiling_leaves_no_room_for_is_recorded_and_asked_once_it_is_ra
 ) -> None:
     prompted = "solve.cot_prompted.prompted"
     prices = (f"{prompted}.prices={{input = 1, output = 2}}", f"{prompted}.server.concurrency=1")
-    case.solve("cot_prompted", 'strategy = "cot"')
-    run = case.run(*prices, f"{prompted}.max_usd=0.006")
+    case.solve("cot_prompted", 'strategy = "cot"').run(f"{prompted}.model=other")
+    [length] = {len(json.dumps(body, ensure_ascii=False).encode()) for body in server.bodies}
+    worst = (length + 1000 + 2 * 320) / 1e6  # a template's tokens are 592 here, so one or two replies fit in
+    server.forget()
+    run = case.run(*prices, f"{prompted}.max_usd={worst:.6f}")
     unfinished = [row.solution.unfinished for row in rows(run, "cot_prompted")]
-    assert 0 < unfinished.count("cot_over_budget") < 4 and len(server.bodies) == unfinished.count("")
+    assert 0 < unfinished.count("cot_over_budget") < 4
+    assert len(server.bodies) == unfinished.count("")
     assert run.path("solutions/cot_prompted.ledger.jsonl").exists()
     run = case.run(*prices, f"{prompted}.max_usd=9")
     assert [row.solution.unfinished for row in rows(run, "cot_prompted")] == [""] * 4
@@ -247,16 +251,13 @@ def test_what_decides_the_replies_tells_models_apart(tmp_path: Path) -> None:
     assert {identity(**change) for change in same} == {identity()}
 
 
-def test_a_model_without_a_chat_template_goes_on_with_one_text(
-    tiny_student: Callable[[str], LoadedStudent], known: dict[str, str], tmp_path: Path
-) -> None:
-    """What ends a piece of a trained student's prompt must not stand in a plain text."""
-    student = tiny_student("llama")
-    folder = saved(student, tmp_path / "model")
-    prompted = Prompted(model=str(folder), engine="transformers")
+def test_a_model_without_a_chat_template_goes_on_with_one_text(tmp_path: Path) -> None:
+    model, tokenizer = make_scratch(Scratch(hidden=16, layers=1, heads=2, vocabulary=300), ["3 pens cost 6."], seed=0)
+    save_student(tmp_path, model, Encoder(tokenizer), name="base", base="scratch")
+    prompted = Prompted(model=str(tmp_path), engine="transformers")
     assert prompted_api(prompted) == "completions"
     engine = prompted_engine(prompted, Allowance())
-    question = next(iter(known))
-    engine.submit("k", Prompt(pieces=(question,)), Sampling(max_tokens=4))
+    engine.submit("k", Prompt(pieces=("What do 3 pens cost? ",), begun="3 pens"), Sampling(max_tokens=2))
     [(_, completion)] = engine.poll()
-    assert completion.prompt_tokens == len(student.encode(Prompt(pieces=(question,)))) - 1
+    # What ends every piece of a trained student's prompt must not stand in a plain text.
+    assert completion.prompt_tokens == len(tokenizer("What do 3 pens cost? 3 pens", add_special_tokens=False).input_ids)

@@ -43,7 +43,6 @@ READ = {
     "nothing": ("decomposer", " \n ", ""),
     "a plan": ("planner", "Here is the plan:\n1. How many?\n\n2) **How much?**", "How many?\nHow much?"),
     "a plan without questions": ("planner", "- Count them.\n- Add them.", "Count them.\nAdd them."),
-    "guidance": ("decomposer_steps", "Steps: 3", "Steps: 3"),
     "anything": ("a_users_own", " Solution: yes ", "Solution: yes"),
 }
 
@@ -52,6 +51,13 @@ READ = {
 def test_a_reply_is_read_without_what_a_student_would_not_write(case: str) -> None:
     student, text, expected = READ[case]
     assert read_text(text, role_of(student), last=True) == (expected, True)
+
+
+def test_guidance_is_one_line_whatever_is_asked_behind_it() -> None:
+    guiding = role_of("planner_equations", 1)
+    text = "Plan: Equations: 1+1=2\nHow many?\n"
+    assert read_text(text, guiding, last=True) == ("Equations: 1+1=2", True)
+    assert read_text("How many?", role_of("planner_equations", 2), last=True) == ("How many?", True)
 
 
 def test_a_text_that_goes_on_is_left_as_it_is_but_for_its_beginning() -> None:

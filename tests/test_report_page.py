@@ -243,8 +243,8 @@ def test_the_terminal_table_has_the_best_first_and_the_constant_last(summary: Su
     assert found == ["socratic_iterative", "socratic_planned", "cot", "answer_only", "untrained", "always '12'"]
 
 
-def test_faults_stand_in_a_chart_in_the_tables_and_beside_the_problem(summary: Summary) -> None:
-    page, markdown = render_html(summary, []), render_markdown(summary)
+def test_faults_stand_in_a_chart_in_the_tables_and_beside_the_problem(summary: Summary, page: str) -> None:
+    markdown = render_markdown(summary)
     counted = sum(summary.solves["cot"].faults.values())
     assert counted == summary.solves["cot"].problems - summary.solves["cot"].correct
     faults = {name: (solve.faults, solve.problems) for name, solve in summary.solves.items()}
@@ -258,14 +258,16 @@ def test_faults_stand_in_a_chart_in_the_tables_and_beside_the_problem(summary: S
     assert shown["problems"][0]["by"]["cot"]["fault"] == "arithmetic" and "arithmetic" in shown["faults"]
 
 
-def test_subquestions_and_steps_are_held_against_gold_and_what_was_not_computed_says_so(summary: Summary) -> None:
-    for text in (render_html(summary, []), render_markdown(summary)):
+def test_subquestions_and_steps_are_held_against_gold_and_what_was_not_computed_says_so(
+    summary: Summary, page: str
+) -> None:
+    for text in (page, render_markdown(summary)):
         assert "not computed" in text and "0.913" in text and "made-up-encoder" in text
         assert "Step by step" in text and "88.0 %" in text  # 176 of 200 asked on at the first place
 
 
-def test_overlap_is_told_as_written_and_with_numbers_masked(summary: Summary) -> None:
-    assert re.search(r"same as a training question</th><td[^>]*>0.5 %<small>1 of 200", render_html(summary, []))
+def test_overlap_is_told_as_written_and_with_numbers_masked(summary: Summary, page: str) -> None:
+    assert re.search(r"same as a training question</th><td[^>]*>0.5 %<small>1 of 200", page)
     assert "| the same as a training question | 1 | 48 |" in render_markdown(summary)
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from xml.etree import ElementTree
 
 import pytest
@@ -88,7 +89,7 @@ def test_the_sentences_of_the_axes_come_first(found: Findings, page: str) -> Non
 
 
 def test_without_axes_the_cell_says_who_did_best(plain: Findings) -> None:
-    assert cell_verdict(plain.cells[0]) in render_study_html(plain).replace("\u00a0", " ")
+    assert cell_verdict(plain.cells[0]) in render_study_html(plain).replace("\u00a0", " ").replace("<wbr>", "")
     assert "were not compared" in cell_verdict(plain.cells[0])
 
 
@@ -115,7 +116,7 @@ def test_no_ratio_stands_where_the_baseline_touches_zero(found: Findings) -> Non
 def test_what_the_sample_cannot_tell_is_a_dash(found: Findings) -> None:
     pair = found.cells[0].comparisons[0].model_copy(update={"smallest": None, "equivalence_p": 0.01})
     page = render_study_html(changed(found, comparisons=(pair,)))
-    assert "cannot be told" in page and re.search(r"<td>yes<small>p = 0\.0100", page)
+    assert "cannot be told" in page and re.search(r">yes<small>p = 0\.0100", page)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,9 @@ def test_every_seed_is_a_dot_and_one_seed_alone_is_none(found: Findings) -> None
     cells = slices(found, size)["source human"]
     assert "one seed" in texts_of(axis_chart(size, cells, "a", width=720))
     alone = {value: only_first_seed(cell) for value, cell in cells.items()}
-    assert "one seed" not in texts_of(axis_chart(size, alone, "a", width=720))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns where a chart has no room
+        assert "one seed" not in texts_of(axis_chart(size, alone, "a", width=720))
 
 
 def only_first_seed(cell: Cell) -> Cell:

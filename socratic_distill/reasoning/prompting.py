@@ -128,7 +128,6 @@ class _Part:
     """One student's part, for one problem."""
 
     student: str
-    role: Role
     instruction: str
     examples: tuple[tuple[_Said, ...], ...]
     prompting: Prompting
@@ -138,7 +137,7 @@ class _Part:
         others = [
             one for one in prompting.exemplars[problem.answer_kind] if one.question.split() != problem.question.split()
         ]
-        part = cls(student, role_of(student), instruction(student, problem.answer_kind), (), prompting)
+        part = cls(student, instruction(student, problem.answer_kind), (), prompting)
         sequences = chain.from_iterable(
             _sequences(one for one in _examples(exemplar, problem, prompting.strategy) if one.student == student)
             for exemplar in others[: prompting.shots]
@@ -150,8 +149,11 @@ class _Part:
         for place, text in enumerate(pieces):
             yield _Said(label_of(self.student, place, own=place in own), text, place in own)
 
-    def _stops(self) -> tuple[str, ...]:
-        return self.role.stops if self.prompting.api == "completions" else ()
+    def _role(self, ask: Ask) -> Role:
+        return role_of(self.student, len(ask.prompt.pieces))
+
+    def _stops(self, ask: Ask) -> tuple[str, ...]:
+        return self._role(ask).stops if self.prompting.api == "completions" else ()
 
     def ask(self, ask: Ask) -> Ask:
         """Write an ask for the model."""
@@ -164,19 +166,19 @@ class _Part:
             label = label_of(self.student, len(ask.prompt.pieces), own=True)
             pieces = (_plain(self.instruction, examples, label) + (" " if ask.prompt.begun else ""),)
         # What can't go on with what it has begun is not to be interrupted either.
-        stop = (*self._stops(), *ask.sampling.stop) if self.prompting.resumes else ()
+        stop = (*self._stops(ask), *ask.sampling.stop) if self.prompting.resumes else ()
         sampling = ask.sampling.model_copy(update={"stop": stop})
         return Ask(ask.student, Prompt(pieces=pieces, begun=ask.prompt.begun), sampling)
 
     def read(self, reply: Completion, ask: Ask) -> Completion:
         """Read a reply as the student's own: without what a student would not have written around it."""
         text, finish_reason = reply.text, reply.finish_reason
-        met = next((stop for stop in self._stops() if text.endswith(stop)), "")
+        met = next((stop for stop in self._stops(ask) if text.endswith(stop)), "")
         if finish_reason == "stop_string" and met:
             text, finish_reason = text.removesuffix(met), "end"
         if finish_reason not in ("end", "stop_string", "length"):
             return reply
-        text, ended = read_text(text, self.role, begun=ask.prompt.begun, last=finish_reason == "end")
+        text, ended = read_text(text, self._role(ask), begun=ask.prompt.begun, last=finish_reason == "end")
         # Where all that was asked for is there, it does not matter what would have come next.
         return reply.model_copy(update={"text": text, "finish_reason": "end" if ended else finish_reason})
 

@@ -18,8 +18,8 @@ PROMPTING_VERSION = "1"
 GO_ON = "Go on."
 """A user's turn where a student goes on by itself."""
 
-Form = Literal["answer", "subquestion", "subquestions", "free"]
-"""What a reply is: a text that an explicit answer ends, one subquestion, one on each line, or anything."""
+Form = Literal["answer", "subquestion", "subquestions", "line", "free"]
+"""What a reply is: a text that an explicit answer ends, one subquestion, one on each line, one line, or anything."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,12 @@ class Role:
     @property
     def stops(self) -> tuple[str, ...]:
         """Texts at which a plain text would go on to what is not this student's any more."""
-        if self.reply == "subquestion":
+        if self.reply in ("subquestion", "line"):
             return ("\n",)
         return (f"\n{PROBLEM}", *([f"\n{self.other}"] if self.other else []))
 
 
 PROBLEM = "Problem:"
-PLAN = "Plan:"
-"""What guidance is called."""
 
 _LAST_LINE = f"End with the line\n{format_answer('X')}\nwhere X is the final answer: {{answer}}."
 
@@ -69,8 +67,8 @@ ROLES: dict[str, Role] = {
         "Do not solve the problem: ask subquestions that lead to its solution, one at a time. You are told the "
         "solution of each before you ask the next. Each is about one thing that has to be found out, and the last "
         "asks what the problem asks.",
-        f"Write one subquestion, in one line, and nothing else. As soon as you are told what the problem asks, write {DONE} "
-        "instead; never ask the same twice.",
+        "Write one subquestion, in one line, and nothing else. As soon as you are told what the problem asks, write "
+        f"{DONE} instead; never ask the same twice.",
         own="Subquestion:",
         other="Solution:",
         reply="subquestion",
@@ -95,6 +93,7 @@ ROLES: dict[str, Role] = {
 }
 """By student; one that is not here is a user's own, and is told to do as the examples do."""
 
+_GUIDING = Role("", "", own="Plan:", reply="line", calculates=False)
 _OTHER = Role("Go on as the examples do.", "", own="Reply:", other="Told:", reply="free", calculates=False)
 
 _GUIDANCE = {
@@ -104,9 +103,15 @@ _GUIDANCE = {
 }
 
 
-def role_of(student: str) -> Role:
-    """Look up a student's part; one that writes guidance first has that of its kind."""
-    return ROLES.get(student.partition("_")[0] if decomposes(student) else student, _OTHER)
+def role_of(student: str, place: int | None = None) -> Role:
+    """Look up a student's part, at one place of its prompts where given.
+
+    One that writes guidance first has the part of its kind but for that.
+    """
+    guides = decomposes(student) and "_" in student
+    if guides and place == 1:
+        return _GUIDING
+    return ROLES.get(student.partition("_")[0] if guides else student, _OTHER)
 
 
 def instruction(student: str, kind: AnswerKind) -> str:
@@ -120,12 +125,9 @@ def instruction(student: str, kind: AnswerKind) -> str:
 
 def label_of(student: str, place: int, *, own: bool) -> str:
     """Say what a plain text, or a user's turn, calls a piece."""
-    role = role_of(student)
     if place == 0:
         return PROBLEM
-    if own and place == 1 and decomposes(student) and "_" in student:
-        return PLAN
-    return role.own if own else role.other
+    return role_of(student, place).own if own else role_of(student).other
 
 
 # Every pattern is linear: no run can be begun at two places and end at a third.
@@ -152,10 +154,10 @@ def read_text(text: str, role: Role, *, begun: str = "", last: bool) -> tuple[st
         line_end = (begun + text).find("\n", answer.end())
         if line_end >= 0:
             return text[: max(0, line_end - len(begun))].rstrip(), True
-    one = role.reply == "subquestion"
+    one = role.reply in ("subquestion", "line")
     if not begun and (one or role.reply == "subquestions") and (last or (one and "\n" in text)):
         lines = [_bare(line) for line in text.splitlines() if line.strip()]
-        asked = [line for line in lines if line.endswith("?") or line == DONE] or lines
+        asked = [line for line in lines if role.reply != "line" and (line.endswith("?") or line == DONE)] or lines
         return "\n".join(asked[:1] if one else asked), True
     return (text.rstrip(), True) if last else (text, False)
 

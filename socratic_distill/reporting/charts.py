@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.lines import Line2D
 
+from socratic_distill.reasoning.attribution import Fault
 from socratic_distill.reporting.drawing import (
     ACCENT,
     AMBER,
@@ -32,7 +34,7 @@ FEWEST_PROBLEMS = 5
 """A step count with fewer test problems is not drawn."""
 MOST_POINTS = 160
 """A training curve of more points is drawn as means of neighbours."""
-FAULT_COLOURS = {
+FAULT_COLOURS: dict[Fault, str] = {
     "reading": AMBER,
     "arithmetic": PURPLE,
     "decomposer": ACCENT,
@@ -115,7 +117,7 @@ def _keys_of_lines(reference: str) -> list[Line2D]:
     return [own, Line2D([], [], color=INK, linewidth=1.4, linestyle=(0, (4, 2)), label=short(reference))]
 
 
-def faults_chart(faults: Mapping[str, tuple[Mapping[str, int], int]], name: str = "faults", *, width: int) -> str:
+def faults_chart(faults: Mapping[str, tuple[Mapping[Fault, int], int]], name: str = "faults", *, width: int) -> str:
     """Draw where wrong solutions went wrong as a bar per solve, in percent of all that it solved or tried to.
 
     Takes each solve's counts by kind and the number of its attempts; empty where nothing went wrong.
@@ -134,7 +136,7 @@ def faults_chart(faults: Mapping[str, tuple[Mapping[str, int], int]], name: str 
             for kind in kinds:
                 share = 100 * counts.get(kind, 0) / attempts
                 if share:
-                    bar = {"color": FAULT_COLOURS.get(kind, MUTED), "edgecolor": PAPER, "linewidth": 1.5}
+                    bar: dict[str, Any] = {"color": FAULT_COLOURS[kind], "edgecolor": PAPER, "linewidth": 1.5}
                     axes.barh(row, share, left=left, height=0.4 if narrow else 0.62, **bar)
                     if share > LEAST_WRITTEN * longest / 100:
                         centre = left + share / 2
@@ -144,7 +146,7 @@ def faults_chart(faults: Mapping[str, tuple[Mapping[str, int], int]], name: str 
                 axes.text(0, row - 0.26, short(solve), va="bottom")
         axes.set_xlim(0, longest)
         rows_of(axes, list(rows), narrow=narrow)
-        keys = [matplotlib.patches.Patch(color=FAULT_COLOURS.get(kind, MUTED), label=kind) for kind in kinds]
+        keys = [matplotlib.patches.Patch(color=FAULT_COLOURS[kind], label=kind) for kind in kinds]
         drawn.legend(handles=keys, loc="outside upper left", ncols=3 if narrow else 6, borderaxespad=0, **KEYS)
         axes.set_xlabel("Wrong solutions (% of all)")
         told = "; ".join(
@@ -154,7 +156,7 @@ def faults_chart(faults: Mapping[str, tuple[Mapping[str, int], int]], name: str 
         return svg(drawn, f"{name}-{width}", f"Where wrong solutions went wrong: {told}")
 
 
-KEYS = {"handlelength": 1.0, "handleheight": 0.9, "columnspacing": 1.2, "handletextpad": 0.5}
+KEYS: dict[str, Any] = {"handlelength": 1.0, "handleheight": 0.9, "columnspacing": 1.2, "handletextpad": 0.5}
 """A legend of small squares."""
 
 

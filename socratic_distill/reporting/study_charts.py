@@ -90,7 +90,12 @@ def cost_chart(cells: Sequence[Cell], name: str, *, cost: Cost, width: int) -> s
                 _interval(axes, at, solve, markersize=6)
                 if len(cells) > 1:  # neighbours often cost alike: one has its number on the left
                     side = -1 if number % 2 else 1
-                    placed = {"xytext": (5 * side, 0), "textcoords": "offset points", "va": "center", "fontsize": 10}
+                    placed: dict[str, Any] = {
+                        "xytext": (5 * side, 0),
+                        "textcoords": "offset points",
+                        "va": "center",
+                        "fontsize": 10,
+                    }
                     axes.annotate(str(number), (at, 100 * solve.accuracy), ha="right" if side < 0 else "left", **placed)
             axes.set_xticks(
                 ticks, [operations(tick).removesuffix("FLOP").replace(".0 ", "").replace(" ", "") for tick in ticks]
@@ -112,7 +117,7 @@ def cost_chart(cells: Sequence[Cell], name: str, *, cost: Cost, width: int) -> s
         return svg(drawn, f"{name}-{width}", f"Accuracy in percent against estimated operations {what}. {told}")
 
 
-CLOSE = {"handlelength": 1.6, "columnspacing": 1.4, "handletextpad": 0.6}
+CLOSE: dict[str, Any] = {"handlelength": 1.6, "columnspacing": 1.4, "handletextpad": 0.6}
 
 
 def cost_ticks(low: float, high: float, *, most: int) -> list[float]:
@@ -192,7 +197,7 @@ def _rows(axis: Axis, cells: Mapping[str, Cell], name: str, width: int) -> str:
         for unused in places[len(cells) :]:
             unused.set_visible(False)
         for axes, (value, cell) in zip(places, cells.items(), strict=False):
-            axes.set_title(short(value))
+            axes.set_title(short(value), fontweight="bold")
             axes.tick_params(labelbottom=True)
             for row, solve in enumerate(solves):
                 if narrow:
@@ -208,7 +213,7 @@ def _rows(axis: Axis, cells: Mapping[str, Cell], name: str, width: int) -> str:
                 face = ACCENT if found.trained else PAPER
                 axes.plot([100 * found.accuracy], [row], "o", markersize=7, mfc=face, mec=colour, clip_on=False)
                 _seeds(axes, drawn, [(score, row) for score in _scores(found)], y=-8)
-                placed = {"transform": axes.get_yaxis_transform(), "va": "center", "fontweight": "bold"}
+                placed: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontweight": "bold"}
                 axes.text(1.02, row, f"{100 * found.accuracy:.1f}", **placed)
             axes.set_xlim(0, _top_with_seeds(one for cell in cells.values() for one in cell.solves.values()))
             rows_of(axes, solves, narrow=narrow)
@@ -228,8 +233,10 @@ def _interval(axes: Axes, at: float, solve: SolveFindings, *, markersize: float)
 
 def _seeds(axes: Axes, drawn: Figure, points: Sequence[tuple[float, float]], *, x: float = 0, y: float = 0) -> None:
     """Draw every seed as a small dot beside its mean."""
+    if not points:  # an empty line with a place of its own leaves the layout no room
+        return
     beside = offset_copy(axes.transData, fig=drawn, x=x, y=y, units="points")
-    dot = {"markersize": 3.2, "mfc": "none", "mec": MUTED, "mew": 1, "clip_on": False, "zorder": 3}
+    dot: dict[str, Any] = {"markersize": 3.2, "mfc": "none", "mec": MUTED, "mew": 1, "clip_on": False, "zorder": 3}
     axes.plot(*_columns_of(points), "o", transform=beside, **dot)
 
 

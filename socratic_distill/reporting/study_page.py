@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 from rich.box import SIMPLE_HEAD
@@ -29,6 +29,10 @@ OPEN_CHARTS = 3
 """If there are more, all but the first are folded away."""
 MOST_SENTENCES = 6
 """Of an axis, before the rest is folded away."""
+COSTS: dict[Literal["solving", "training"], str] = {
+    "solving": "what a problem costs to solve",
+    "training": "what training cost",
+}
 TESTS = {"mcnemar": "exact McNemar", "sign_flip": "sign flips"}
 
 
@@ -191,7 +195,7 @@ def _costs(findings: Findings) -> Charts:
         numbers = ", ".join(f"{number} {cell.name}" for number, cell in enumerate(cells, start=1))
         key = f" The numbers are cells: {numbers}." if len(cells) > 1 else ""
         of = f"; {dataset}" if len(by_dataset) > 1 else ""
-        for cost, title in (("solving", "what a problem costs to solve"), ("training", "what training cost")):
+        for cost, title in COSTS.items():
             crosses = f" Crosses: {reference_of(cells)}." if reference_of(cells) else ""
             charts.append(
                 _chart(

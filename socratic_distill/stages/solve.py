@@ -16,6 +16,7 @@ from socratic_distill.engines.casting import dtype_of, precision_of, settled, so
 from socratic_distill.engines.driver import drive
 from socratic_distill.engines.prompted import model_allowance, prompted_api, prompted_engine, prompted_identity
 from socratic_distill.errors import UserError
+from socratic_distill.machine import release_memory
 from socratic_distill.reasoning.prompting import Prompting, prompting_of
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
 from socratic_distill.reasoning.solving import dialogue_of, own_students, prompted_students, sampling_of, strategy_of
@@ -43,16 +44,14 @@ def targets(run: Run) -> Iterator[Target]:
     problems = run.problems("test")
     engines: dict[tuple[str, str], Engine] = {}
     bases: Bases = {}
-    for name, solve in run.recipe.solve.items():
+    for place, (name, solve) in enumerate(run.recipe.solve.items()):
         strategy = strategy_of(solve)
         facts = _facts(run, solve)
-        students = own_students(solve)
         inputs = {
             f"students/{student}": (_weights(run, student) if solve.trained else _untrained(run))
-            for student in students
+            for student in own_students(solve)
         }
-        if students:
-            solve = settled(solve, [source_of(run, student, solve) for student in students])
+        solve = _settled(run, solve)
         here = replace(run, recipe=run.recipe.model_copy(update={"solve": {**run.recipe.solve, name: solve}}))
         settings = {
             **solve.model_dump(mode="json", exclude=_WITHOUT_EFFECT, exclude_none=True),
@@ -70,6 +69,13 @@ def targets(run: Run) -> Iterator[Target]:
             {**inputs, "problems": fingerprint_records(seen.values())},
             partial(_make, here, name, strategy, problems, keys, engines, bases),
         )
+        # Only now is it made: an engine holds gigabytes, so what no later solve asks is let go.
+        if engines:
+            later = list(run.recipe.solve.values())[place + 1 :]
+            wanted = {_engine_key(student, _settled(run, one)) for one in later for student in own_students(one)}
+            for key in engines.keys() - wanted:
+                del engines[key]
+            release_memory()
 
 
 def _make(
@@ -225,10 +231,19 @@ def _untrained(run: Run) -> str:
     return fingerprint([manifest["settings"], manifest["inputs"]])
 
 
+def _settled(run: Run, solve: Solve) -> Solve:
+    students = own_students(solve)
+    return settled(solve, [source_of(run, student, solve) for student in students]) if students else solve
+
+
+def _engine_key(student: str, solve: Solve) -> tuple[str, str]:
+    """Tell engines apart: untrained, every student is the same base; the window bounds the rows of a step."""
+    return student if solve.trained else "", f"{solve.engine} {solve.precision} {solve.window}"
+
+
 def _engine(run: Run, student: str, solve: Solve, engines: dict[tuple[str, str], Engine], bases: Bases) -> Engine:
     """Load a student once for all solves that ask it in the same way."""
-    # Untrained, every student is the same base; the window bounds the rows that an engine writes at once.
-    key = (student if solve.trained else "", f"{solve.engine} {solve.precision} {solve.window}")
+    key = _engine_key(student, solve)
     if solve.engine == "openai":
         return student_engine(source_of(run, student, solve), student, solve)
     if key not in engines:

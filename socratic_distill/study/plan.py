@@ -37,8 +37,8 @@ class Expected(Record):
 def expected(points: Sequence[Point]) -> Expected:
     """Estimate what these runs take, within a factor of two or three; writes and sends nothing.
 
-    Reasoning that a teacher has yet to write counts as the human one is long, if there is one. Raises UserError where a problem file
-    can't be read.
+    Reasoning that a teacher has yet to write counts as the human one is long, if there is one. Raises UserError where
+    a problem file can't be read.
     """
     peak = products_per_second()
     students: dict[str, float] = {}

@@ -1,6 +1,6 @@
-"""Runs a study: every run in its own folder and, where the machine allows, several at once in processes of their own.
+"""Runs a study: every run in its own folder and in a process of its own, several at once where the machine allows.
 
-A run that is done is passed over, so the same command goes on where it was and does only what is new.
+So what one run leaves in memory is gone with it.
 """
 
 import multiprocessing
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,6 @@ def run_points(
     by_name = {point.recipe.name: point for point in points}
     if study.executor == "ray":
         outcomes = _on_ray(points, folder, at_once)
-    elif at_once == 1:
-        outcomes = ((point.recipe.name, done(point, folder, progress)) for point in points)
     else:
         outcomes = _in_processes(points, folder, at_once, progress)
     for name, error in outcomes:
@@ -142,11 +141,17 @@ def _in_processes(points: Sequence[Point], folder: Path, at_once: int, progress:
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     with _threads_each(max(1, _cores() // at_once)):
-        pool = ProcessPoolExecutor(at_once, mp_context=context, initializer=_begin, initargs=(news, os.getpid()))
+        pool = ProcessPoolExecutor(
+            at_once, mp_context=context, initializer=_begin, initargs=(news, os.getpid()), max_tasks_per_child=1
+        )
         try:
             names = {pool.submit(_work, point.model_dump_json(), str(folder)): point.recipe.name for point in points}
             for future in as_completed(names):
                 yield names[future], future.result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a run was killed, for want of memory perhaps; what is done is kept: lower at_once and go on"
+            ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             news.put(None)

@@ -280,5 +280,5 @@ def test_markdown_tables_have_a_cell_for_every_column(found: Findings, plain: Fi
 
 
 def test_the_terminal_has_the_best_of_each_cell_first(found: Findings) -> None:
-    lines = [line.split()[0] for line in terminal_text(found).splitlines() if line.startswith("   ") and line.strip()]
+    lines = [line.split()[0] for line in terminal_text(found).splitlines() if line.startswith("  ") and line.strip()]
     assert lines[: len(found.cells[0].solves) + 1] == [*solves_of(found.cells[:1]), "always"]

@@ -108,7 +108,7 @@ def terminal_table(summary: Summary) -> Table:
         show_edge=False,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("solve", no_wrap=True)
+    table.add_column("solve", overflow="fold")
     for column in ("solved", "accuracy", "interval", "unread", "tokens", "seconds"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, solve in by_accuracy(summary).items():

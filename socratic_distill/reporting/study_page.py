@@ -91,7 +91,9 @@ def render_study_markdown(findings: Findings) -> str:
 
 def study_table(findings: Findings) -> Table:
     """Lay a study's solves out for a terminal, cell by cell, the most accurate first and the constant answer last."""
-    table = Table(title=Text(findings.name), title_justify="left", box=SIMPLE_HEAD, show_edge=False)
+    table = Table(
+        title=Text(findings.name), title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+    )
     table.add_column("solve", overflow="fold")
     for column in ("accuracy", "interval", "seeds", "tokens", "seconds"):
         table.add_column(column, justify="right", no_wrap=True)

@@ -58,14 +58,17 @@ def targets(run: Run) -> Iterator[Target]:
             "facts": facts,
             "prompt_version": PROMPT_VERSION,
         }
+        ceiling = {}
         if (prompting := _prompting(run, solve, strategy, problems)) is not None:
             assert solve.prompted is not None, "it is prompted"
             settings["prompted"] = prompted_identity(solve.prompted, prompting)
+            # A higher one leaves room for what was not asked, and changes no answer that there is.
+            ceiling = {"max_usd": solve.prompted.max_usd} if solve.prompted.max_usd is not None else {}
         seen = {problem.id: problem if solve.oracle else shown(problem, facts) for problem in problems}
         keys = {id_: fingerprint([settings, inputs, problem.model_dump(mode="json")]) for id_, problem in seen.items()}
         yield Target(
             f"solutions/{name}.jsonl",
-            settings,
+            {**settings, **ceiling},
             {**inputs, "problems": fingerprint_records(seen.values())},
             partial(_make, here, name, strategy, problems, keys, engines, bases),
         )
@@ -89,7 +92,7 @@ def _make(
 ) -> Mapping[str, Any]:
     path = run.path(f"solutions/{name}.jsonl")
     solve = run.recipe.solve[name]
-    rows = {row.key: row for row in read_rows(path, SolutionRow)}
+    rows = {row.key: row for row in read_rows(path, SolutionRow) if not _unpaid(row)}
     waiting = [(keys[problem.id], problem) for problem in problems if keys[problem.id] not in rows]
     precision = precision_of(solve) if own_students(solve) else {}
     if waiting and own_students(solve):
@@ -159,6 +162,11 @@ def solved(
             )
 
 
+def _unpaid(row: SolutionRow) -> bool:
+    """Tell whether the ceiling left no room for a part of a solution, which is then to be asked for anew."""
+    return any(turn.finish_reason == "over_budget" for turn in row.turns)
+
+
 def _prompting(run: Run, solve: Solve, strategy: Strategy, problems: Sequence[Problem]) -> Prompting | None:
     """Prepare to prompt those of a solve's students whom a model as it is plays; None where there are none."""
     students = prompted_students(solve)
@@ -179,7 +187,7 @@ def _prompted(run: Run, name: str, opened: ExitStack) -> Engine:
     solve = run.recipe.solve[name]
     assert solve.prompted is not None, "it is prompted"
     run.progress.say(f"solve {name}: {solve.prompted.model} plays the {' and the '.join(prompted_students(solve))}")
-    allowance = model_allowance(solve.prompted, run.path(f"solutions/{name}.ledger.jsonl"))
+    allowance = opened.enter_context(model_allowance(solve.prompted, run.path(f"solutions/{name}.ledger.jsonl")))
     engine = prompted_engine(solve.prompted, allowance, window=solve.window)
     if isinstance(engine, AbstractContextManager):
         opened.enter_context(engine)

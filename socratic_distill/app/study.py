@@ -21,7 +21,10 @@ from socratic_distill.study.settings import Point, Study, load_study
 def study(
     path: Path, *, overrides: Sequence[str], runs: Path, dry_run: bool, console: Console, progress: Progress
 ) -> None:
-    """Print a study's plan and, unless it is dry, do its runs and write study.json, study.md and study.html."""
+    """Print a study's plan and, unless it is dry, do its runs.
+
+    study.json and study.md grow with each run; study.html comes last.
+    """
     settings, points = load_study(path, overrides)
     folder = runs / settings.name
     done = {point.recipe.name for point in points if _done(point, folder)}
@@ -42,7 +45,9 @@ def study(
         _write(settings, points, done, folder)
 
     run_points(settings, waiting, folder=folder, at_once=at_once, progress=progress, ended=ended)
-    console.print(study_table(_write(settings, points, done, folder)))
+    found = _write(settings, points, done, folder)
+    write_whole(folder / "study.html", render_study_html(found))  # drawn once, for its charts take seconds
+    console.print(study_table(found))
     console.print(f"study: {folder / 'study.html'}", highlight=False, soft_wrap=True, markup=False)
 
 
@@ -74,5 +79,4 @@ def _write(settings: Study, points: Sequence[Point], done: set[str], folder: Pat
         found = found.model_copy(update={"notes": (f"{len(ended)} of {len(points)} runs are done.", *found.notes)})
     write_whole(folder / "study.json", found.model_dump_json(indent=2) + "\n")
     write_whole(folder / "study.md", render_study_markdown(found))
-    write_whole(folder / "study.html", render_study_html(found))
     return found

@@ -72,7 +72,7 @@ def findings_of(study: Study, points: Sequence[Point], *, folder: Path) -> Findi
         axes=tuple(_axis(study, name, cells) for name in study.axes),
         cells=tuple(cells),
         contrasts=_contrasts(study, by_cell, cells, resamples),
-        notes=tuple(sentence for cell in cells for sentence in _notes(cell, by_cell[cell.name])),
+        notes=_notes({name: ran[0].summary.notes for name, ran in by_cell.items()}),
     )
 
 
@@ -213,8 +213,13 @@ def _measured(kind: AxisKind, cells: Sequence[Cell]) -> float:
     )
 
 
-def _notes(cell: Cell, ran: Sequence[_Ran]) -> list[str]:
-    return [f"{cell.name}: {note}" for note in ran[0].summary.notes]
+def _notes(by_cell: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Say each note once, with the cells that it is of where that is not all of them."""
+    of: dict[str, list[str]] = {}
+    for cell, notes in by_cell.items():
+        for note in notes:
+            of.setdefault(note, []).append(cell)
+    return tuple(note if len(cells) == len(by_cell) else f"{', '.join(cells)}: {note}" for note, cells in of.items())
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -19,7 +19,7 @@ def sentences_of(axis: str, values: Sequence[str], cells: Sequence[Cell]) -> tup
 
 
 def _along(axis: str, row: Sequence[tuple[str, Cell]]) -> list[str]:
-    names = [name for name, solve in row[0][1].solves.items() if solve.trained]
+    names = [name for name, solve in row[0][1].solves.items() if solve.trained and not solve.oracle]
     apart: list[str] = []
     pairs = list(combinations(names, 2))
     for a, b in pairs:

@@ -66,7 +66,9 @@ def test_a_folder_is_taken_whole_and_its_weights_are_one_file(tmp_path: Path, sh
     assert not (ours / "train_log.jsonl").samefile(theirs / "train_log.jsonl")
 
 
-@pytest.mark.parametrize("other", [target(seed=2), target("other.jsonl", seed=1), target()], ids=repr)
+@pytest.mark.parametrize(
+    "other", [target(seed=2), target("other.jsonl", seed=1), target()], ids=["settings", "artifact", "fewer_settings"]
+)
 def test_what_was_made_by_anything_else_is_not_taken(other: Target, tmp_path: Path, shelf: Shelf) -> None:
     one, two, what = run_in(tmp_path, "one"), run_in(tmp_path, "two"), target(seed=1)
     made(one, what, {"": "a row\n"})

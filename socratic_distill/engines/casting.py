@@ -140,7 +140,8 @@ def _with_openvino(source: str, _student: str, solve: Solve, _bases: Bases, say:
     from socratic_distill.engines.openvino import OpenVINOEngine
 
     assert solve.precision != "auto", "settled before"
-    return OpenVINOEngine(convert(source, solve.precision, trained=solve.trained, say=say))
+    rows = solve.window * (solve.samples or 1) * (solve.decompositions or 1)
+    return OpenVINOEngine(convert(source, solve.precision, trained=solve.trained, say=say), rows=rows)
 
 
 def _with_server(source: str, student: str, solve: Solve, _bases: Bases, _say: Say) -> Engine:

@@ -18,7 +18,7 @@ from socratic_distill.records import Completion, Prompt, Sampling
 from socratic_distill.students import Encoder, load_tokenizer
 
 CACHE_BYTES = 1 << 30
-"""Of keys and values; more where one whole context needs it. Memory is taken as it is filled."""
+"""Of keys and values, at most; more where one whole context needs it. Memory is taken as it is filled."""
 BLOCK = 32
 """Tokens whose keys and values OpenVINO keeps together on a CPU."""
 STEP_TOKENS = 512
@@ -28,12 +28,14 @@ STEP_TOKENS = 512
 class OpenVINOEngine:
     """Runs one converted student; requests join at every step. `threads` are all that the process may use if None.
 
-    Keys and values take up to `cache_bytes`, or what one whole context needs: a prompt that goes on from what was read
-    or written before is read from there. Sampling draws from the seed and the prompt alone. Raises UserError where
-    OpenVINO fails.
+    Keys and values take up to `cache_bytes`, or what one whole context needs, and no more than twice what `rows`
+    requests at once can fill: a prompt that goes on from what was read or written before is read from there. Sampling
+    draws from the seed and the prompt alone. Raises UserError where OpenVINO fails.
     """
 
-    def __init__(self, student: Converted, *, threads: int | None = None, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, student: Converted, *, threads: int | None = None, cache_bytes: int = CACHE_BYTES, rows: int = 64
+    ) -> None:
         self._context = student.context
         self._encoder = Encoder(load_tokenizer(str(student.folder / "tokenizer")))
         self._rows: dict[int, tuple[Writing, Any]] = {}
@@ -41,7 +43,8 @@ class OpenVINOEngine:
         self._submitted = 0
         scheduling = openvino_genai.SchedulerConfig()
         scheduling.enable_prefix_caching = True
-        room = max(cache_bytes, student.token_bytes * (student.context + BLOCK))
+        one_context = student.token_bytes * (student.context + BLOCK)
+        room = max(min(cache_bytes, 2 * rows * one_context), one_context)
         scheduling.num_kv_blocks = math.ceil(room / (student.token_bytes * BLOCK))
         scheduling.max_num_batched_tokens = STEP_TOKENS
         settings = compute_settings(student.precision, threads=threads)

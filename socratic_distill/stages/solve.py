@@ -92,7 +92,8 @@ def _make(
 ) -> Mapping[str, Any]:
     path = run.path(f"solutions/{name}.jsonl")
     solve = run.recipe.solve[name]
-    rows = {row.key: row for row in read_rows(path, SolutionRow) if not _unpaid(row)}
+    # As JSON, for as records ten thousand of them are a gigabyte.
+    rows = {row.key: row.model_dump_json() for row in read_rows(path, SolutionRow) if not _unpaid(row)}
     waiting = [(keys[problem.id], problem) for problem in problems if keys[problem.id] not in rows]
     precision = precision_of(solve) if own_students(solve) else {}
     if waiting and own_students(solve):
@@ -109,7 +110,7 @@ def _make(
                 now = time.monotonic()
                 row = timeless.model_copy(update={"seconds": round(now - last, 4)})
                 appender.append(row)
-                rows[row.key] = row
+                rows[row.key] = row.model_dump_json()
                 last = now
                 tokens += sum(turn.tokens for turn in row.turns)
                 solved_now += 1
@@ -119,13 +120,20 @@ def _make(
             raise UserError(
                 f"out of memory while solving {name}; what is solved is kept: lower solve.{name}.window and go on"
             ) from error
-    wanted = [rows[keys[problem.id]] for problem in problems]
-    write_rows(path, wanted)
-    seconds = sum(row.seconds for row in wanted)
-    run.progress.say(f"solved {name}: {len(wanted)} problems in {seconds:,.0f} s")
+    seconds = 0.0
+
+    def wanted() -> Iterator[SolutionRow]:
+        nonlocal seconds
+        for problem in problems:
+            row = SolutionRow.model_validate_json(rows[keys[problem.id]])
+            seconds += row.seconds
+            yield row
+
+    write_rows(path, wanted())
+    run.progress.say(f"solved {name}: {len(problems)} problems in {seconds:,.0f} s")
     dtype = {"dtype": str(dtype_of(solve)).removeprefix("torch.")} if solve.engine == "transformers" else {}
     made = {"precision": precision} if precision else {}
-    return {"rows": len(wanted), "seconds": round(seconds, 1), **dtype, **made}
+    return {"rows": len(problems), "seconds": round(seconds, 1), **dtype, **made}
 
 
 def solved(

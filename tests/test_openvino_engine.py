@@ -203,6 +203,21 @@ def test_memory_does_not_grow_over_many_requests(tiny_student: TinyStudent, know
     assert last - first < 4e6  # 1200 requests
 
 
+def test_a_pipeline_that_is_made_anew_loses_no_request_and_changes_no_text(
+    tiny_student: TinyStudent, known: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socratic_distill.engines.openvino.RENEWED_AFTER", 4)
+    engine = openvino_engine(tiny_student("llama"))
+    questions = [*known] * 4
+    ended: dict[str, str] = {}
+    for number, question in enumerate(questions):  # each joins while others run
+        engine.submit(str(number), ask(question), GREEDY)
+        ended |= {key: completion.text for key, completion in engine.poll(0.0)}
+    while len(ended) < len(questions):
+        ended |= {key: completion.text for key, completion in engine.poll()}
+    assert ended == {str(number): known[question] for number, question in enumerate(questions)}
+
+
 def test_importing_it_sends_nothing_and_writes_nothing_into_the_home(tmp_path: Path) -> None:
     code = "import sys, socratic_distill.engines.openvino; print(sys.modules['openvino_telemetry'])"
     done = subprocess.run(

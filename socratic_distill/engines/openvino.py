@@ -23,6 +23,8 @@ BLOCK = 32
 """Tokens whose keys and values OpenVINO keeps together on a CPU."""
 STEP_TOKENS = 512
 """Tokens that one step computes, of prompts and of texts: how long a long prompt holds up the others."""
+RENEWED_AFTER = 20_000
+"""Requests after which a pipeline is made anew: each leaves some kilobytes in it, for as long as it lives."""
 
 
 class OpenVINOEngine:
@@ -39,6 +41,7 @@ class OpenVINOEngine:
         self._context = student.context
         self._encoder = Encoder(load_tokenizer(str(student.folder / "tokenizer")))
         self._rows: dict[int, tuple[Writing, Any]] = {}
+        self._waiting: list[Writing] = []  # for a new pipeline
         self._ended: list[Writing] = []
         self._submitted = 0
         scheduling = openvino_genai.SchedulerConfig()
@@ -48,15 +51,28 @@ class OpenVINOEngine:
         scheduling.num_kv_blocks = math.ceil(room / (student.token_bytes * BLOCK))
         scheduling.max_num_batched_tokens = STEP_TOKENS
         settings = compute_settings(student.precision, threads=threads)
-        with _failure_told():
-            self._pipeline = openvino_genai.ContinuousBatchingPipeline(str(student.folder), scheduling, "CPU", settings)
+        self._pipeline: Any = None
+        self._made_of = (str(student.folder), scheduling, "CPU", settings)
+        self._renew()
 
     def submit(self, key: str, prompt: Prompt, sampling: Sampling) -> None:
         """Take a request."""
         row = Writing.of(key, prompt, sampling, coder=self._encoder, context=self._context)
         if row.finish_reason is not None:
             self._ended.append(row)
-            return
+        elif self._submitted < self._renewed_at + RENEWED_AFTER:
+            self._add(row)
+        else:
+            self._waiting.append(row)
+
+    def _renew(self) -> None:
+        """Make a pipeline; the one before and all that it has read go."""
+        self._pipeline = None  # two at once would be twice the memory
+        with _failure_told():
+            self._pipeline = openvino_genai.ContinuousBatchingPipeline(*self._made_of)
+        self._renewed_at = self._submitted
+
+    def _add(self, row: Writing) -> None:
         ids = openvino.Tensor(np.array([row.prompt], dtype=np.int64))
         with _failure_told():
             handle = self._pipeline.add_request(self._submitted, ids, _generation(row, self._encoder.terminator))
@@ -65,7 +81,12 @@ class OpenVINOEngine:
 
     def poll(self, timeout: float | None = None) -> list[tuple[str, Completion]]:
         """Write a token of every row, with no timeout until a row has ended."""
-        while self._rows:
+        while self._rows or self._waiting:
+            if not self._rows:
+                self._renew()
+                waiting, self._waiting = self._waiting, []
+                for row in waiting:
+                    self._add(row)
             self._step()
             if self._ended or timeout is not None:
                 break

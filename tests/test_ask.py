@@ -218,7 +218,7 @@ def broken(content: bytes) -> str:
 
 
 MISTAKES: dict[str, tuple[Sequence[str], str]] = {
-    "an oracle": (["PAIR", QUESTION, "--set", "oracle=subquestions"], "ask lets trained students solve"),
+    "an oracle": (["PAIR", QUESTION, "--set", "oracle=subquestions"], "oracle can't be had here"),
     "no such folder": (["./nowhere", "a"], "no students in nowhere; name a run folder"),
     "a folder without students": ([".", "a"], "no students in ."),
     "an empty problem": (["PAIR", "  "], "the problem is empty"),

@@ -193,7 +193,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "samples that are all alike": ({"samples": 3}, "--model_args: samples needs a temperature"),
     "a strategy without its students": ({"strategy": "socratic_planned"}, "choose with --model_args strategy=NAME"),
     "an untrained solve": ({"solve": "untrained"}, "asks untrained students"),
-    "a solve that needs gold": ({"solve": "told"}, "oracle can't be measured here"),
+    "a solve that needs gold": ({"solve": "told"}, "oracle can't be had here"),
 }
 
 

@@ -102,8 +102,9 @@ def chosen(
     possible = [name for name in dict.fromkeys(names) if set(STRATEGIES[name].students) <= set(there)]
     strategy = {"strategy": possible[0]} if possible else {}
     settings = read_settings(AskSettings, overrides, given={**strategy, **(given or {})})
-    if settings.prompted is not None or settings.oracle is not None:
-        raise UserError("ask lets trained students solve what has no gold reasoning: leave out prompted and oracle")
+    for setting in ("oracle", "prompted"):
+        if getattr(settings, setting) is not None:
+            raise UserError(f"{setting} can't be had here: trained students alone are asked, and there is nothing gold")
     missing = [student for student in strategy_of(settings).students if not (folder / student).is_dir()]
     if missing:
         can = f"choose with --set strategy=NAME from {', '.join(possible)}" if possible else "train them first"

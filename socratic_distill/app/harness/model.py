@@ -151,9 +151,6 @@ def _settings(run: Path, recipe: Recipe | None, solve: str, changed: Mapping[str
         students, settings = chosen(run, overrides, given=given)
     except UserError as error:
         raise UserError(str(error).replace("--set", "--model_args", 1)) from None
-    for setting in ("oracle", "prompted"):
-        if getattr(settings, setting) is not None:
-            raise UserError(f"{setting} can't be measured here: the harness has no gold reasoning and asks no teacher")
     sources = [str(students / student) for student in strategy_of(settings).students]
     known = settled(settings, sources)
     return settings.model_copy(update={"engine": known.engine, "precision": known.precision}), students

@@ -30,8 +30,8 @@ RENEWED_AFTER = 20_000
 class OpenVINOEngine:
     """Runs one converted student; requests join at every step. `threads` are all that the process may use if None.
 
-    Keys and values take up to `cache_bytes`, or what one whole context needs, and no more than twice what `rows`
-    requests at once can fill: a prompt that goes on from what was read or written before is read from there. Sampling
+    Keys and values take up to `cache_bytes`, or what one whole context needs, and no more than half of what `rows`
+    requests at once could fill: a prompt that goes on from what was read or written before is read from there. Sampling
     draws from the seed and the prompt alone. Raises UserError where OpenVINO fails.
     """
 
@@ -47,7 +47,7 @@ class OpenVINOEngine:
         scheduling = openvino_genai.SchedulerConfig()
         scheduling.enable_prefix_caching = True
         one_context = student.token_bytes * (student.context + BLOCK)
-        room = max(min(cache_bytes, 2 * rows * one_context), one_context)
+        room = max(min(cache_bytes, rows * one_context // 2), one_context)
         scheduling.num_kv_blocks = math.ceil(room / (student.token_bytes * BLOCK))
         scheduling.max_num_batched_tokens = STEP_TOKENS
         settings = compute_settings(student.precision, threads=threads)

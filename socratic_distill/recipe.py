@@ -277,6 +277,11 @@ class Solve(Settings):
         return self
 
 
+SOLVE_WITHOUT_EFFECT: Any = {"window": True, "trained": True, "executor": True, "actors": True, "server": GENTLENESS}
+"""Settings of a solve that change no answer, or that its inputs say; the window is the order of work alone, and at bf16
+rounding, as the documentation says."""
+
+
 class Evaluate(Settings):
     """`[evaluate]`: how answers are compared."""
 

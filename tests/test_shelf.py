@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from fakes import Quiet, forked, wait_for
+from safetensors.torch import load_file, save_file
 
 from socratic_distill.artifacts import manifest_path, write_manifest
 from socratic_distill.recipe import recipe_of
@@ -64,6 +66,17 @@ def test_a_folder_is_taken_whole_and_its_weights_are_one_file(tmp_path: Path, sh
     assert sorted(path.name for path in ours.iterdir()) == sorted(path.name for path in theirs.iterdir())
     assert (ours / "model.safetensors").samefile(theirs / "model.safetensors")
     assert not (ours / "train_log.jsonl").samefile(theirs / "train_log.jsonl")
+
+
+def test_weights_that_are_written_again_change_no_other_run(tmp_path: Path, shelf: Shelf) -> None:
+    one, two, what = run_in(tmp_path, "one"), run_in(tmp_path, "two"), target("students/cot")
+    made(one, what, {"train_log.jsonl": "line"})
+    ours, theirs = (run.path("students/cot/model.safetensors") for run in (two, one))
+    save_file({"weight": torch.ones(2)}, theirs)
+    shelf.put(what, one)
+    assert shelf.take(what, two) and ours.samefile(theirs)
+    save_file({"weight": torch.zeros(2)}, ours)
+    assert load_file(theirs)["weight"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from socratic_distill.app.command_line import main
 from socratic_distill.artifacts import read_manifest
 from socratic_distill.errors import UserError
 from socratic_distill.reporting.findings import Findings
+from socratic_distill.study.sentences import sentences_of
 from socratic_distill.study.settings import kind_of, load_study
 
 RECIPE = """\
@@ -231,6 +232,22 @@ def test_several_at_once_find_the_same_as_one_after_the_other(folder: Path, done
             assert solve.seeds == other.solves[name].seeds[:1]
 
 
+@pytest.mark.slow
+def test_on_ray_a_study_finds_the_same(folder: Path, done: Path) -> None:
+    study(folder, "executor=ray", "seeds=[0]", "axes.size={small = {}}", "contrasts=[]")
+    [cell] = findings(folder).cells
+    other = next(cell for cell in findings(done).cells if cell.name == "small")
+    for name, solve in cell.solves.items():
+        assert solve.seeds == other.solves[name].seeds[:1]
+
+
+def test_a_solve_that_only_one_value_has_is_compared_there_and_said_nothing_of(done: Path) -> None:
+    large, small = findings(done).cells
+    alone = large.model_copy(update={"solves": {**large.solves, "third": large.solves["cot"]}})
+    told = sentences_of("size", ["large", "small"], [alone, small])
+    assert told == sentences_of("size", ["large", "small"], [large, small]) != ()
+
+
 def _study(folder: str) -> None:
     sys.exit(main(["study", f"{folder}/sizes.toml", "--runs", f"{folder}/runs", "--set", "seeds=[0]"]))
 
@@ -266,4 +283,5 @@ def test_a_run_that_fails_leaves_the_others_and_is_named(folder: Path, capsys: p
     error = capsys.readouterr().err
     assert "1 of 2 runs failed" in error and "large-seed0" in error
     assert [cell.name for cell in findings(folder).cells] == ["small"]
+    assert (folder / "runs/sizes/study.html").is_file()
     assert read_manifest(folder / "runs/sizes/small-seed0/report.html") is not None

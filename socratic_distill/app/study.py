@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from socratic_distill.artifacts import write_whole
+from socratic_distill.errors import UserError
 from socratic_distill.pipeline import states
 from socratic_distill.reporting.findings import Findings
 from socratic_distill.reporting.study_page import render_study_html, render_study_markdown, study_table
@@ -23,7 +24,7 @@ def study(
 ) -> None:
     """Print a study's plan and, unless it is dry, do its runs.
 
-    study.json and study.md grow with each run; study.html comes last.
+    study.json and study.md grow with each run; study.html comes last. Raises UserError where a run failed.
     """
     settings, points = load_study(path, overrides)
     folder = runs / settings.name
@@ -44,11 +45,15 @@ def study(
         done.add(point.recipe.name)
         _write(settings, points, done, folder)
 
-    run_points(settings, waiting, folder=folder, at_once=at_once, progress=progress, ended=ended)
+    failed = run_points(settings, waiting, folder=folder, at_once=at_once, progress=progress, ended=ended)
+    if not done:
+        raise UserError(f"all {len(points)} runs failed; the first, {failed[0]}")
     found = _write(settings, points, done, folder)
     write_whole(folder / "study.html", render_study_html(found))  # drawn once, for its charts take seconds
     console.print(study_table(found))
     console.print(f"study: {folder / 'study.html'}", highlight=False, soft_wrap=True, markup=False)
+    if failed:
+        raise UserError(f"{len(failed)} of {len(points)} runs failed, what they did is kept; the first, {failed[0]}")
 
 
 def _done(point: Point, folder: Path) -> bool:

@@ -4,7 +4,7 @@ It sees no engine, no batch and no other problem. Replaying one with an annotati
 """
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -56,6 +56,22 @@ def replay(dialogue: Dialogue, texts: Mapping[str, Sequence[str]]) -> tuple[list
         except StopIteration as stop:
             return examples, stop.value
         reply = answered(asks) if isinstance(asks, Ask) else tuple(answered(ask) for ask in asks)
+
+
+def grown(examples: Iterable[Example]) -> list[tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Merge examples of one student whose prompts grow by whole pieces; others stay apart.
+
+    Each is its pieces, and the places of those that the student writes.
+    """
+    sequences: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
+    for example in examples:
+        assert not example.prompt.begun, "an annotation's replay is never resumed in the middle of a piece"
+        prompt = example.prompt.pieces
+        written: tuple[int, ...] = ()
+        if sequences and prompt[: len(sequences[-1][0])] == sequences[-1][0]:
+            written = sequences.pop()[1]
+        sequences.append(((*prompt, example.completion), (*written, len(prompt))))
+    return sequences
 
 
 Combinator = Callable[[Dialogue], Dialogue]

@@ -3,13 +3,13 @@
 Strategies stay as they are: position tells which pieces of a prompt the asked student wrote itself, as in training.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal, NamedTuple
 
 from socratic_distill.errors import UserError
-from socratic_distill.reasoning.dialogue import Ask, Dialogue, Result, answered, replay
+from socratic_distill.reasoning.dialogue import Ask, Dialogue, Result, answered, grown, replay
 from socratic_distill.reasoning.exemplars import Exemplar, read_exemplars
 from socratic_distill.reasoning.prompting_roles import GO_ON, Role, instruction, label_of, read_text, role_of
 from socratic_distill.reasoning.strategies import MAX_STEPS, Strategy, decomposes, shown
@@ -139,10 +139,10 @@ class _Part:
         ]
         part = cls(student, instruction(student, problem.answer_kind), (), prompting)
         sequences = chain.from_iterable(
-            _sequences(one for one in _examples(exemplar, problem, prompting.strategy) if one.student == student)
+            grown(one for one in _examples(exemplar, problem, prompting.strategy) if one.student == student)
             for exemplar in others[: prompting.shots]
         )
-        return replace(part, examples=tuple(tuple(part._said(pieces)) for pieces in sequences))
+        return replace(part, examples=tuple(tuple(part._said(pieces)) for pieces, _ in sequences))
 
     def _said(self, pieces: Sequence[str]) -> Iterator[_Said]:
         own = self.prompting.own.get(self.student, frozenset())
@@ -207,17 +207,6 @@ def _examples(exemplar: Exemplar, problem: Problem, strategy: Strategy) -> list[
         facts=exemplar.facts if problem.facts else (),
     )
     return replay(strategy.dialogue(example), texts)[0]
-
-
-def _sequences(examples: Iterable[Example]) -> list[tuple[str, ...]]:
-    """Merge examples of one student whose prompts grow by whole pieces; others stay apart."""
-    sequences: list[tuple[str, ...]] = []
-    for example in examples:
-        prompt = example.prompt.pieces
-        if sequences and prompt[: len(sequences[-1])] == sequences[-1]:
-            sequences.pop()
-        sequences.append((*prompt, example.completion))
-    return sequences
 
 
 def _chat(told: str, examples: Sequence[Sequence[_Said]]) -> tuple[str, ...]:

@@ -21,22 +21,11 @@ from socratic_distill.reasoning.prompting import Prompting, prompting_of
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
 from socratic_distill.reasoning.solving import dialogue_of, own_students, prompted_students, sampling_of, strategy_of
 from socratic_distill.reasoning.strategies import Facts, Strategy, shown
-from socratic_distill.recipe import GENTLENESS, Solve
+from socratic_distill.recipe import SOLVE_WITHOUT_EFFECT, Solve
 from socratic_distill.records import Problem, SolutionRow
 from socratic_distill.run import QUIET, NotMade, Run, Target
 from socratic_distill.scale import Worker, over_ray
 from socratic_distill.students import Bases, base_fingerprint
-
-# The window changes the order of work alone; at bf16 also rounding, as the documentation says.
-# What a prompted model is comes as its identity.
-_WITHOUT_EFFECT: Any = {
-    "window": True,
-    "trained": True,
-    "executor": True,
-    "actors": True,
-    "server": GENTLENESS,
-    "prompted": True,
-}
 
 
 def targets(run: Run) -> Iterator[Target]:
@@ -54,11 +43,12 @@ def targets(run: Run) -> Iterator[Target]:
         solve = _settled(run, solve)
         here = replace(run, recipe=run.recipe.model_copy(update={"solve": {**run.recipe.solve, name: solve}}))
         settings = {
-            **solve.model_dump(mode="json", exclude=_WITHOUT_EFFECT, exclude_none=True),
+            **solve.model_dump(mode="json", exclude={**SOLVE_WITHOUT_EFFECT, "prompted": True}, exclude_none=True),
             "facts": facts,
             "prompt_version": PROMPT_VERSION,
         }
         ceiling = {}
+        # What a prompted model is stands there as its identity.
         if (prompting := _prompting(run, solve, strategy, problems)) is not None:
             assert solve.prompted is not None, "it is prompted"
             settings["prompted"] = prompted_identity(solve.prompted, prompting)

@@ -17,7 +17,7 @@ from typing import Any
 
 from socratic_distill.errors import UserError
 from socratic_distill.pipeline import STAGES, run_stages
-from socratic_distill.run import Progress, Run
+from socratic_distill.run import QUIET, Progress, Run
 from socratic_distill.scale import Worker, over_ray
 from socratic_distill.shelf import Shelf
 from socratic_distill.study.settings import Point, Study
@@ -33,10 +33,10 @@ Ended = Callable[[Point], None]
 
 def run_points(
     study: Study, points: Sequence[Point], *, folder: Path, at_once: int, progress: Progress, ended: Ended
-) -> None:
-    """Do all stages of every run, and call `ended` after each.
+) -> list[str]:
+    """Do all stages of every run, and call `ended` after each that went well; returns which failed, and why.
 
-    A run that fails does not stop the others. Raises UserError at the end where any has.
+    A run that fails does not stop the others. Raises UserError where one was killed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
@@ -51,10 +51,7 @@ def run_points(
             failed.append(f"{name}: {error}")
         else:
             ended(by_name[name])
-    if failed:
-        raise UserError(
-            f"{len(failed)} of {len(points)} runs failed, and what they did is kept; the first, {failed[0]}"
-        )
+    return failed
 
 
 def done(point: Point, folder: Path, progress: Progress) -> str:
@@ -177,8 +174,6 @@ def _threads_each(threads: int) -> Iterator[None]:
 
 def _on_ray(points: Sequence[Point], folder: Path, at_once: int) -> Iterator[tuple[str, str]]:
     """Run on Ray's actors, a run at a time each: the folder must be one that all machines see."""
-    from socratic_distill.run import QUIET
-
     shared = folder.resolve()
 
     def make_worker() -> Worker:

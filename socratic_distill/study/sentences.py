@@ -19,7 +19,9 @@ def sentences_of(axis: str, values: Sequence[str], cells: Sequence[Cell]) -> tup
 
 
 def _along(axis: str, row: Sequence[tuple[str, Cell]]) -> list[str]:
-    names = [name for name, solve in row[0][1].solves.items() if solve.trained and not solve.oracle]
+    everywhere = set.intersection(*(set(cell.solves) for _, cell in row))  # a value may bring solves of its own
+    first = row[0][1].solves
+    names = [name for name, solve in first.items() if name in everywhere and solve.trained and not solve.oracle]
     apart: list[str] = []
     pairs = list(combinations(names, 2))
     for a, b in pairs:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from socratic_distill.errors import UserError
-from socratic_distill.reasoning.dialogue import replay
+from socratic_distill.reasoning.dialogue import grown, replay
 from socratic_distill.reasoning.solving import strategy_of, trained_students
 from socratic_distill.reasoning.strategies import STRATEGIES, Facts, Strategy, shown
 from socratic_distill.recipe import Recipe
@@ -25,15 +25,7 @@ def merge(problem: str, examples: Iterable[Example]) -> list[Lesson]:
 
     Under causal attention the merged loss equals the examples' one by one.
     """
-    lessons: list[Lesson] = []
-    for example in examples:
-        assert not example.prompt.begun, "an annotation's replay is never resumed in the middle of a piece"
-        prompt = example.prompt.pieces
-        learned: tuple[int, ...] = ()
-        if lessons and prompt[: len(lessons[-1].pieces)] == lessons[-1].pieces:
-            learned = lessons.pop().learned
-        lessons.append(Lesson(problem=problem, pieces=(*prompt, example.completion), learned=(*learned, len(prompt))))
-    return lessons
+    return [Lesson(problem=problem, pieces=pieces, learned=learned) for pieces, learned in grown(examples)]
 
 
 def lessons_of(

@@ -23,14 +23,13 @@ from socratic_distill.errors import UserError
 from socratic_distill.reasoning.prompts import PROMPT_VERSION
 from socratic_distill.reasoning.solving import dialogue_of, sampling_of, strategy_of
 from socratic_distill.reasoning.strategies import Facts, shown
-from socratic_distill.recipe import GENTLENESS, Recipe, load_recipe
+from socratic_distill.recipe import SOLVE_WITHOUT_EFFECT, Recipe, load_recipe
 from socratic_distill.records import Problem, SolutionRow
 from socratic_distill.run import Progress
 
 FOLDER = "harness"
 """Where in a run folder the solved documents lie: `harness/<solve>-<fingerprint of its settings>.jsonl`."""
 
-_WITHOUT_EFFECT: Any = {"window": True, "trained": True, "executor": True, "actors": True, "server": GENTLENESS}
 _NOT_USED = ("batch_size", "max_batch_size", "device")
 _HERE: Any = {"trained", "executor", "actors"}
 
@@ -70,7 +69,7 @@ class SocraticLM(LM):  # type: ignore[misc]  # the harness is untyped
         }
         self._says = {
             **self.settings.model_dump(
-                mode="json", exclude={**_WITHOUT_EFFECT, "answer_kind": True, "choices": True}, exclude_none=True
+                mode="json", exclude={**SOLVE_WITHOUT_EFFECT, "answer_kind": True, "choices": True}, exclude_none=True
             ),
             "facts": self._facts,
             "prompt_version": PROMPT_VERSION,

@@ -5,8 +5,9 @@
 (a) ours with OpenVINO, int8 and bf16, a window of 128; (b) ours with transformers; (c) the research loop: one problem
 at a time, `generate` called afresh for each subquestion and solution; (d) transformers in lock-step batches of 64,
 without a cache from round to round; (e) the bound: OpenVINO GenAI reading and writing as many tokens as (a), once per
-student, 64 sequences at a time. Each is a process of its own; slow ones solve fewer of the same problems, the first.
-Where there is a GPU, transformers uses it; with `--server URL` ours also asks the students of such a server.
+student, 64 sequences at a time; and ours as `socratic ask`, one problem at a time, warm, told as it unfolds. Each is a
+process of its own; slow ones solve fewer of the same problems, the first. Where there is a GPU, transformers uses it;
+with `--server URL` ours also asks the students of such a server.
 """
 
 import argparse
@@ -24,7 +25,14 @@ from socratic_distill.problems import DATASETS
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 DATA = ROOT.parent / "shared" / "data" / "gsm8k" / "socratic_validation.jsonl"
-SHARES = {"openvino": 1.0, "openvino_bf16": 1.0, "transformers": 0.5, "lockstep": 0.5, "research_loop": 0.0625}
+SHARES = {
+    "openvino": 1.0,
+    "openvino_bf16": 1.0,
+    "transformers": 0.5,
+    "lockstep": 0.5,
+    "ask": 0.125,
+    "research_loop": 0.125,
+}
 """Which share of the problems each contender solves."""
 
 
@@ -70,9 +78,10 @@ def told(name: str, figures: Mapping[str, Any]) -> str:
     """Say what a contender did, in one line."""
     if name == "bound":
         return f"bound: {figures['seconds']:.1f} s"
+    first = f", first subquestion after {figures['first_subquestion_s']:.2f} s" if name == "ask" else ""
     return (
         f"{name}: {figures['problems_per_s']:.3f} problems/s, {figures['tokens_per_s']:.0f} tokens/s, "
-        f"{figures['correct']} of {figures['problems']} right, {figures['peak_rss_mib']:,.0f} MiB"
+        f"{figures['correct']} of {figures['problems']} right, {figures['peak_rss_mib']:,.0f} MiB{first}"
     )
 
 
@@ -80,9 +89,9 @@ def compared(figures: Mapping[str, float]) -> str:
     """Say how many times as fast ours are as the others, and how near the bound."""
     times = [
         f"{ours} is {figures[ours] / figures[other]:.1f} times {other}"
-        for ours in ("openvino", "openvino_bf16", "transformers")
+        for ours in ("openvino", "openvino_bf16", "transformers", "ask")
         for other in ("research_loop", "lockstep")
-        if ours in figures and other in figures
+        if ours in figures and other in figures and (ours, other) != ("ask", "lockstep")
     ]
     share = [f"{100 * figures['bound_share']:.0f} % of the bound"] if "bound_share" in figures else []
     return "; ".join([*times, *share])

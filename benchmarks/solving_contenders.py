@@ -4,8 +4,10 @@ They solve the same problems by the same dialogues with the same trained pair; o
 contender `bound` solves nothing: it reads and writes as many tokens as `openvino` did.
 """
 
+import io
 import json
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 from transformers import AutoModelForCausalLM
 
+from socratic_distill.app.unfolding import Unfolding
 from socratic_distill.engines.casting import student_engine
 from socratic_distill.engines.driver import drive
 from socratic_distill.machine import compute_dtype, device
-from socratic_distill.reasoning.dialogue import Ask, Dialogue
+from socratic_distill.reasoning.dialogue import Ask, Dialogue, told
 from socratic_distill.reasoning.strategies import named_strategy
 from socratic_distill.recipe import Solve
 from socratic_distill.records import Completion, Problem, Prompt, Sampling, Solution, Turn
@@ -32,6 +36,9 @@ TOGETHER = 64
 
 Solved = tuple[str, Solution, Sequence[Turn]]
 """A problem's id, its solution and every ask."""
+
+FIRST: list[float] = []
+"""Seconds until the first subquestion of each problem was on the screen, where `ask` asked."""
 
 Contender = Callable[[Sequence[Problem]], list[Solved]]
 Work = dict[str, list[tuple[int, int]]]
@@ -52,6 +59,9 @@ def main() -> None:
         else:
             contender = CONTENDERS[name]
         figures, done = measured(contender(students), problems)
+        if name == "ask":
+            # The first is the one that warmed up.
+            figures["first_subquestion_s"] = statistics.median(FIRST[1:])
         (work / f"{name}.work.json").write_text(json.dumps(done), encoding="utf-8")
     (work / f"{name}.json").write_text(json.dumps(figures), encoding="utf-8")
 
@@ -94,6 +104,27 @@ def ours(**settings: Any) -> Callable[[Path], Contender]:
         return contender
 
     return made
+
+
+def asking(students: Path) -> Contender:
+    """Solve one problem at a time, told as it unfolds, as `socratic ask` does; `FIRST` gets the first wait of each."""
+    solve = Solve(strategy=STRATEGY.name, engine="openvino", precision="int8")
+    engines = {name: student_engine(str(students / name), name, solve) for name in STRATEGY.students}
+
+    def asked(problem: Problem) -> Solved:
+        unfolding = Unfolding(Console(file=io.StringIO()), calculator=False)
+        started, told_at = time.monotonic(), list[float]()
+
+        def tell(ask: Ask, completion: Completion) -> None:
+            unfolding.tell(ask, completion)
+            told_at.append(time.monotonic())
+
+        dialogues = [(problem.id, told(STRATEGY.dialogue(problem), tell))]
+        [one] = drive(dialogues, engines, sampling=SAMPLING)
+        FIRST.append(told_at[0] - started)
+        return one.key, one.result, one.turns
+
+    return lambda problems: [asked(problem) for problem in problems]
 
 
 def research_loop(students: Path) -> Contender:
@@ -252,6 +283,7 @@ CONTENDERS: dict[str, Callable[[Path], Contender]] = {
     "openvino": ours(engine="openvino", precision="int8", window=128),
     "openvino_bf16": ours(engine="openvino", precision="bf16", window=128),
     "transformers": ours(engine="transformers", window=64),
+    "ask": asking,
     "research_loop": research_loop,
     "lockstep": lockstep,
 }

@@ -63,6 +63,19 @@ def test_what_no_longer_fits_the_cache_is_read_again(tiny_student: TinyStudent, 
         assert (taken[0] < completion.prompt_tokens) is cached
 
 
+def test_what_dialogues_that_ended_leave_behind_goes(tiny_student: TinyStudent, known: dict[str, str]) -> None:
+    student = tiny_student("llama")
+    asked = list(known.items())[:3]
+    few, many = TransformersEngine(student, dialogues=1), TransformersEngine(student, dialogues=2)
+    for engine, cached in ((few, False), (many, True)):
+        for question, _ in asked:
+            one(engine, ask(question))
+        question, text = asked[0]
+        with lines(student) as taken:
+            completion = one(engine, Prompt(pieces=(question, text, "And six?")))
+        assert (taken[0] < completion.prompt_tokens - 16) is cached
+
+
 def test_samples_of_one_prompt_read_it_once(tiny_student: TinyStudent) -> None:
     student = tiny_student("llama")
     prompt = ask("How many of the pens and pencils that they bought did they lose in the end?")

@@ -128,7 +128,7 @@ def _with_transformers(source: str, _student: str, solve: Solve, bases: Bases, _
         loaded = load_student(source, dtype=dtype_of(solve), bases=bases)
     else:
         loaded = ready(*load_base(source, dtype=dtype_of(solve)))
-    return TransformersEngine(loaded, batch_size=solve.window)
+    return TransformersEngine(loaded, batch_size=solve.window, dialogues=_at_once(solve))
 
 
 def _with_openvino(source: str, _student: str, solve: Solve, _bases: Bases, say: Say) -> Engine:
@@ -140,8 +140,12 @@ def _with_openvino(source: str, _student: str, solve: Solve, _bases: Bases, say:
     from socratic_distill.engines.openvino import OpenVINOEngine
 
     assert solve.precision != "auto", "settled before"
-    rows = solve.window * (solve.samples or 1) * (solve.decompositions or 1)
-    return OpenVINOEngine(convert(source, solve.precision, trained=solve.trained, say=say), rows=rows)
+    return OpenVINOEngine(convert(source, solve.precision, trained=solve.trained, say=say), dialogues=_at_once(solve))
+
+
+def _at_once(solve: Solve) -> int:
+    """Count the dialogues that can be open: those of samples and of decompositions run side by side."""
+    return solve.window * (solve.samples or 1) * (solve.decompositions or 1)
 
 
 def _with_server(source: str, student: str, solve: Solve, _bases: Bases, _say: Say) -> Engine:

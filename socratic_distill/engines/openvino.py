@@ -23,6 +23,8 @@ BLOCK = 32
 """Tokens whose keys and values OpenVINO keeps together on a CPU."""
 STEP_TOKENS = 512
 """Tokens that one step computes, of prompts and of texts: how long a long prompt holds up the others."""
+SHAPES = 256
+"""Of matrices, for which OpenVINO keeps code: its own default of 5,000 grows to some hundred megabytes a student."""
 RENEWED_AFTER = 20_000
 """Requests after which a pipeline is made anew: each leaves some kilobytes in it, for as long as it lives."""
 
@@ -30,13 +32,13 @@ RENEWED_AFTER = 20_000
 class OpenVINOEngine:
     """Runs one converted student; requests join at every step. `threads` are all that the process may use if None.
 
-    Keys and values take up to `cache_bytes`, or what one whole context needs, and no more than half of what `rows`
-    requests at once could fill: a prompt that goes on from what was read or written before is read from there. Sampling
-    draws from the seed and the prompt alone. Raises UserError where OpenVINO fails.
+    Keys and values take up to `cache_bytes`, or what one whole context needs, and no more than half of what the
+    `dialogues` that can be open could fill: a prompt that goes on from what was read or written before is read from
+    there. Sampling draws from the seed and the prompt alone. Raises UserError where OpenVINO fails.
     """
 
     def __init__(
-        self, student: Converted, *, threads: int | None = None, cache_bytes: int = CACHE_BYTES, rows: int = 64
+        self, student: Converted, *, threads: int | None = None, cache_bytes: int = CACHE_BYTES, dialogues: int = 64
     ) -> None:
         self._context = student.context
         self._encoder = Encoder(load_tokenizer(str(student.folder / "tokenizer")))
@@ -47,7 +49,7 @@ class OpenVINOEngine:
         scheduling = openvino_genai.SchedulerConfig()
         scheduling.enable_prefix_caching = True
         one_context = student.token_bytes * (student.context + BLOCK)
-        room = max(min(cache_bytes, rows * one_context // 2), one_context)
+        room = max(min(cache_bytes, dialogues * one_context // 2), one_context)
         scheduling.num_kv_blocks = math.ceil(room / (student.token_bytes * BLOCK))
         scheduling.max_num_batched_tokens = STEP_TOKENS
         settings = compute_settings(student.precision, threads=threads)
@@ -126,6 +128,7 @@ def compute_settings(precision: Precision, *, threads: int | None = None) -> dic
         # Left alone, products with int8 weights are of int8 on both sides, which is faster.
         **({"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0} if exact else {}),
         "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),  # those of taskset and OMP_NUM_THREADS
+        "CPU_RUNTIME_CACHE_CAPACITY": SHAPES,
         "ENABLE_CPU_PINNING": False,  # two processes would pin themselves to the same core
     }
 

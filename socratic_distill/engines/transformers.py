@@ -50,13 +50,16 @@ class _Row:
 class TransformersEngine:
     """Runs one loaded student. `batch_size` bounds the rows of one forward pass.
 
-    The keys and values of a row that ends are kept, up to `cache_bytes`, the oldest going first: a prompt that goes on
-    from what was read or written before is read from there. Raises UserError for a student whose attention can't be
-    replaced.
+    The keys and values of a row that ends are kept, up to `cache_bytes` and of twice as many as the `dialogues` that
+    can be open, the oldest going first: a prompt that goes on from what was read or written before is read from there.
+    Raises UserError for a student whose attention can't be replaced.
     """
 
-    def __init__(self, student: LoadedStudent, *, batch_size: int = 64, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, student: LoadedStudent, *, batch_size: int = 64, dialogues: int = 64, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         self._student, self._batch_size, self._cache_bytes = student, batch_size, cache_bytes
+        self._most_kept = 2 * dialogues  # some are of dialogues that have ended, and younger than what is still needed
         self._device = next(student.model.parameters()).device
         self._waiting: deque[_Row] = deque()
         self._rows: list[_Row] = []
@@ -186,7 +189,7 @@ class TransformersEngine:
     def _keep(self, kept: Kept) -> None:
         self._kept.append(kept)
         self._kept_bytes += kept.bytes
-        while self._kept_bytes > self._cache_bytes:
+        while self._kept_bytes > self._cache_bytes or len(self._kept) > self._most_kept:
             self._kept_bytes -= self._kept.popleft().bytes
 
     def _choose(self, logits: torch.Tensor, rows: list[_Row]) -> list[int]:

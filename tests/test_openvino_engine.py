@@ -218,6 +218,16 @@ def test_a_pipeline_that_is_made_anew_loses_no_request_and_changes_no_text(
     assert ended == {str(number): known[question] for number, question in enumerate(questions)}
 
 
+def test_what_still_runs_when_work_stops_is_given_up(tiny_student: TinyStudent, known: dict[str, str]) -> None:
+    question = next(iter(known))
+    engine = openvino_engine(tiny_student("llama"))
+    with pytest.raises(KeyboardInterrupt), engine:
+        engine.submit("running", ask(question), GREEDY)
+        engine.poll(0.0)
+        raise KeyboardInterrupt
+    assert engine.poll() == []
+
+
 def test_importing_it_sends_nothing_and_writes_nothing_into_the_home(tmp_path: Path) -> None:
     code = "import sys, socratic_distill.engines.openvino; print(sys.modules['openvino_telemetry'])"
     done = subprocess.run(

@@ -3,8 +3,9 @@
 import hashlib
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import openvino
@@ -34,7 +35,8 @@ class OpenVINOEngine:
 
     Keys and values take up to `cache_bytes`, or what one whole context needs, and no more than half of what the
     `dialogues` that can be open could fill: a prompt that goes on from what was read or written before is read from
-    there. Sampling draws from the seed and the prompt alone. Raises UserError where OpenVINO fails.
+    there. Sampling draws from the seed and the prompt alone. As a context manager, at its end it gives up what runs.
+    Raises UserError where OpenVINO fails.
     """
 
     def __init__(
@@ -56,6 +58,16 @@ class OpenVINOEngine:
         self._pipeline: Any = None
         self._made_of = (str(student.folder), scheduling, "CPU", settings)
         self._renew()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._rows, self._waiting, self._ended = {}, [], []  # without its handle a request is given up
+        with suppress(RuntimeError):
+            self._pipeline.step()  # OpenVINO complains of requests that are there when their pipeline goes
 
     def submit(self, key: str, prompt: Prompt, sampling: Sampling) -> None:
         """Take a request."""

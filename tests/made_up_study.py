@@ -141,7 +141,7 @@ def findings(*, seeds: int = 3, solves: Sequence[str] = tuple(SOLVES), resamples
                 sentences=(
                     "source human: socratic_iterative solves more than cot at tiny (14 points, Holm-adjusted p < 0.001)"
                     "; at the other size values the data cannot tell.",
-                    *(f"source {LONG}: The other {number} pairs are told apart at no size." for number in range(2, 9)),
+                    *(f"source {LONG}-{number}: At no size can the data tell cot from pair." for number in range(2, 9)),
                 ),
             ),
             Axis(

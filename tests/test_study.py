@@ -13,6 +13,7 @@ from socratic_distill.app.command_line import main
 from socratic_distill.artifacts import read_manifest
 from socratic_distill.errors import UserError
 from socratic_distill.reporting.findings import Findings
+from socratic_distill.statistics import SeedsComparison
 from socratic_distill.study.sentences import sentences_of
 from socratic_distill.study.settings import kind_of, load_study
 
@@ -246,6 +247,26 @@ def test_a_solve_that_only_one_value_has_is_compared_there_and_said_nothing_of(d
     alone = large.model_copy(update={"solves": {**large.solves, "third": large.solves["cot"]}})
     told = sentences_of("size", ["large", "small"], [alone, small])
     assert told == sentences_of("size", ["large", "small"], [large, small]) != ()
+
+
+def test_pairs_that_no_value_tells_apart_are_named(done: Path) -> None:
+    cell, _ = findings(done).cells
+    cot, pair = cell.solves["cot"], cell.solves["pair"]
+    [one] = cell.comparisons
+    none = one.model_copy(update={"difference": 0.0, "p_adjusted": 1.0})
+
+    def told(*comparisons: SeedsComparison) -> tuple[str, ...]:
+        solves = {"cot": cot, "pair": pair, "third": cot}
+        return sentences_of("size", ["large"], [cell.model_copy(update={"solves": solves, "comparisons": comparisons})])
+
+    named = [("cot", "pair"), ("cot", "third"), ("pair", "third")]
+    first, *others = (none.model_copy(update={"a": a, "b": b}) for a, b in named)
+    assert told(first, *others) == ("At no size can the data tell any two of cot, pair, third apart.",)
+    ahead = first.model_copy(update={"difference": 0.25, "p_adjusted": 0.01})
+    assert told(ahead, *others) == (
+        "cot solves more than pair at large (25 points, Holm-adjusted p = 0.0100).",
+        "At no size can the data tell cot from third; pair from third.",
+    )
 
 
 def _study(folder: str) -> None:

@@ -23,8 +23,8 @@ def _along(axis: str, row: Sequence[tuple[str, Cell]]) -> list[str]:
     first = row[0][1].solves
     names = [name for name, solve in first.items() if name in everywhere and solve.trained and not solve.oracle]
     apart: list[str] = []
-    pairs = list(combinations(names, 2))
-    for a, b in pairs:
+    alike: dict[str, list[str]] = {}
+    for a, b in combinations(names, 2):
         found = [(value, _between(cell, a, b)) for value, cell in row]
         better = {
             solve: [(value, one) for value, one in found if one.p_adjusted < SIGNIFICANT and one.difference * sign > 0]
@@ -35,14 +35,14 @@ def _along(axis: str, row: Sequence[tuple[str, Cell]]) -> list[str]:
         for winner, loser in ((a, b), (b, a)):
             if better[winner] and not better[loser]:
                 apart.append(_ahead(axis, winner, loser, better[winner], len(row)))
-    left = len(pairs) - len(apart)
-    if not pairs:
-        return []
-    if not apart:
+        if not better[a] and not better[b]:
+            alike.setdefault(a, []).append(b)
+    if alike and not apart:
         return [f"At no {axis} can the data tell any two of {', '.join(names)} apart."]
-    return [*apart, *([f"The other {left} pairs are told apart at no {axis}."] if left > 1 else [])] + (
-        [f"The one other pair is told apart at no {axis}."] if left == 1 else []
-    )
+    if alike:
+        pairs = "; ".join(f"{a} from {', '.join(others)}" for a, others in alike.items())
+        apart.append(f"At no {axis} can the data tell {pairs}.")
+    return apart
 
 
 def _overtaking(axis: str, a: str, b: str, found: Sequence[tuple[str, SeedsComparison]]) -> str:

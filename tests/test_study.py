@@ -97,6 +97,8 @@ def test_without_axes_the_study_is_one_cell_of_its_own_name(folder: Path) -> Non
         ("{a = {train = {student = 'x'}}, b = {train = {scratch = {hidden = 8}}}}", "size"),
         ("{a = {problems = {train_limit = 5}}, b = {}}", "amount"),
         ("{a = {problems = {train = 'count=5'}, seeds = [0]}}", "amount"),
+        ("{a = {train = {learning_rate = 1e-3, scratch = {hidden = 8}}}}", "size"),
+        ("{a = {train = {learning_rate = 1e-3}}}", "category"),
         ("{a = {train = {epochs = 5}}}", "category"),
         ("{a = {problems = {train = 'count=5', test = 'count=5'}}}", "category"),
         ("{a = {}}", "category"),

@@ -67,9 +67,13 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> tuple[Study, 
 
 
 def kind_of(study: Study, axis: str) -> AxisKind:
-    """Tell what an axis varies, by what its values set: the student's size, the amount of training data, or else."""
+    """Tell what an axis varies, by what its values set: the student's size, the amount of training data, or else.
+
+    A size may bring its own learning rate, as small students need.
+    """
     touched = {key for value in study.axes[axis].values() for key in _paths(value) if key != "seeds"}
-    if touched and all(key == "train.student" or key.startswith("train.scratch.") for key in touched):
+    others = touched - {"train.learning_rate"}
+    if others and all(key == "train.student" or key.startswith("train.scratch.") for key in others):
         return "size"
     return "amount" if touched and touched <= {"problems.train", "problems.train_limit"} else "category"
 

@@ -264,9 +264,12 @@ def test_pairs_that_no_value_tells_apart_are_named(done: Path) -> None:
     named = [("cot", "pair"), ("cot", "third"), ("pair", "third")]
     first, *others = (none.model_copy(update={"a": a, "b": b}) for a, b in named)
     assert told(first, *others) == ("At no size can the data tell any two of cot, pair, third apart.",)
-    ahead = first.model_copy(update={"difference": 0.25, "p_adjusted": 0.01})
+    by_seed = tuple(
+        seed.model_copy(update={"difference": d}) for seed, d in zip(first.by_seed, (0.6, -0.1), strict=True)
+    )
+    ahead = first.model_copy(update={"difference": 0.25, "p_adjusted": 0.01, "by_seed": by_seed})
     assert told(ahead, *others) == (
-        "cot solves more than pair at large (25 points, Holm-adjusted p = 0.0100).",
+        "cot solves more than pair at large (25 points, Holm-adjusted p = 0.0100, its seeds -10 to 60).",
         "At no size can the data tell cot from third; pair from third.",
     )
 

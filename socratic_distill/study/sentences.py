@@ -60,7 +60,13 @@ def _ahead(axis: str, winner: str, loser: str, better: Sequence[tuple[str, Seeds
 
 
 def _size(one: SeedsComparison) -> str:
-    return f"{points(abs(one.difference))} points, Holm-adjusted p {p_words(one.p_adjusted)}"
+    """Give the difference as the winner's, and of several seeds the least and the most, which may point elsewhere."""
+    told = f"{points(abs(one.difference))} points, Holm-adjusted p {p_words(one.p_adjusted)}"
+    if one.seeds == 1:
+        return told
+    sign = 1 if one.difference > 0 else -1
+    each = [sign * seed.difference for seed in one.by_seed]
+    return f"{told}, its seeds {points(min(each))} to {points(max(each))}"
 
 
 def _between(cell: Cell, a: str, b: str) -> SeedsComparison:

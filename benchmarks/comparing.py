@@ -171,7 +171,8 @@ def measure_seeds(
     margin = true or 0.05
     covered = mean_covered = told_apart = equivalent = gains = gains_covered = 0
     for number, (of_a, of_b) in simulated(pair, options, rng):
-        (found,) = compare_over_seeds({"a": of_a, "b": of_b}, margin=margin, seed=number, resamples=options.resamples)
+        seeded = {"a": dict(enumerate(of_a)), "b": dict(enumerate(of_b))}
+        (found,) = compare_over_seeds(seeded, margin=margin, seed=number, resamples=options.resamples)
         covered += within(true, found.interval)
         mean_covered += within(a, mean_interval(of_a, seed=number, resamples=options.resamples))
         told_apart += found.p_value < SIGNIFICANT

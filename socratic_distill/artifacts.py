@@ -128,6 +128,22 @@ def _whole_size(path: Path) -> int:
     return 0
 
 
+def goes_on(path: Path, before: Path) -> bool:
+    """Tell whether a row file begins with all whole lines of another one, which may be absent, and has more."""
+    if not before.exists():
+        return True
+    left = _whole_size(before)
+    if path.stat().st_size <= left:
+        return False
+    with path.open("rb") as file, before.open("rb") as other:
+        while left:
+            block = other.read(min(left, 2**20))
+            if file.read(len(block)) != block:
+                return False
+            left -= len(block)
+    return True
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that it is either whole or as it was. Raises UserError where the disk is full."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")

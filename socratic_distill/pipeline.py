@@ -96,9 +96,11 @@ def _bring_up_to_date(run: Run, target: Target, *, fresh: bool, shelf: Shelf | N
         _make_up_to_date(run, target, fresh=fresh)
         return
     with shelf.turn(target):
-        state, _ = state_of(run, target)
-        if state == "done" or not shelf.take(target, run):
-            _make_up_to_date(run, target, fresh=fresh)
+        if state_of(run, target)[0] != "done":
+            shelf.catch_up(target, run)
+            if not shelf.take(target, run):
+                shelf.put(target, run)  # where this one stops, another can go on
+        _make_up_to_date(run, target, fresh=fresh)
         shelf.put(target, run)
 
 

@@ -70,6 +70,8 @@ class Target:
     """Removes what only a stopped one needs; called once the manifest is there."""
     plan: Callable[[], Sequence[str]] = lambda: ()
     """Says, line by line, what making it would ask for and cost; writes and sends nothing."""
+    grows: tuple[str, ...] = ()
+    """Row files that making it only adds to: what was asked and answered, and what it cost, if that can cost."""
     shared: bool = True
     """Another run that has the same settings and inputs would make the same; False where the run's name is in it."""
 

@@ -46,6 +46,10 @@ class Comparison(Record):
     only_b: int
 
 
+BySeed = Mapping[int, Sequence[bool]]
+"""By the seed of the training, whether each problem was solved; all in one order of the problems."""
+
+
 class SeedsComparison(Record):
     """Two solves on the same problems over seeds: of these trained students, not of training them again."""
 
@@ -64,7 +68,7 @@ class SeedsComparison(Record):
     p_adjusted: float
     """Holm-adjusted over all comparisons that were made together."""
     by_seed: tuple[Comparison, ...]
-    """Each seed by itself; the Holm family is that seed's comparisons."""
+    """Each seed by itself, ascending; the Holm family is that seed's comparisons."""
     smallest: float | None
     """The smallest true difference that as many problems, varying as these do, show with 80 % power at 5 %.
 
@@ -166,7 +170,7 @@ def compare_all(
 
 
 def compare_over_seeds(
-    outcomes: Mapping[str, Sequence[Sequence[bool]]],
+    outcomes: Mapping[str, BySeed],
     *,
     margin: float,
     pairs: Sequence[tuple[str, str]] | None = None,
@@ -175,24 +179,26 @@ def compare_over_seeds(
 ) -> list[SeedsComparison]:
     """Compare the given pairs of solves over seeds, else every pair in the mapping's order; they are the Holm family.
 
-    `outcomes[name][s][i]` is problem i, solved by seed s or not. The two of a pair have the same seeds and problems;
-    different pairs need not. Several seeds are tested by flipping the signs of the problems' mean differences, which
-    takes these trained students as they are: another training may differ by more.
+    A pair is compared on the seeds that both have, which must be of the same problems; different pairs need not share
+    any. Several seeds are tested by flipping the signs of the problems' mean differences, which takes these trained
+    students as they are: another training may differ by more.
     """
     pairs = list(combinations(outcomes, 2)) if pairs is None else pairs
-    for a, b in pairs:
-        of_a, of_b = ([len(one) for one in outcomes[name]] for name in (a, b))
-        assert of_a == of_b and len(set(of_a)) == 1, (
-            f"{a} has {of_a} problems a seed, {b} {of_b}; they cannot be paired"
-        )
+    shared = [sorted(outcomes[a].keys() & outcomes[b].keys()) for a, b in pairs]
+    for (a, b), numbers in zip(pairs, shared, strict=True):
+        sizes = {len(outcomes[name][number]) for name in (a, b) for number in numbers}
+        assert len(sizes) == 1, f"{a} and {b} cannot be paired: on seeds {numbers} they have {sizes} problems"
     by_seed: list[list[Comparison]] = [[] for _ in pairs]
-    for number in range(max((len(outcomes[a]) for a, _ in pairs), default=0)):
-        family = [place for place, (a, _) in enumerate(pairs) if number < len(outcomes[a])]
+    for number in sorted({number for numbers in shared for number in numbers}):
+        family = [place for place, numbers in enumerate(shared) if number in numbers]
         solved = {name: outcomes[name][number] for place in family for name in pairs[place]}
         found = compare_all(solved, pairs=[pairs[place] for place in family], seed=seed, resamples=resamples)
         for place, comparison in zip(family, found, strict=True):
             by_seed[place].append(comparison)
-    counts = [(_counts(outcomes[a]), _counts(outcomes[b])) for a, b in pairs]
+    counts = [
+        (_counts([outcomes[a][number] for number in numbers]), _counts([outcomes[b][number] for number in numbers]))
+        for (a, b), numbers in zip(pairs, shared, strict=True)
+    ]
     p_values = [
         found[0].p_value if len(found) == 1 else sign_flip((a - b).tolist(), seed=seed, resamples=resamples)
         for found, (a, b) in zip(by_seed, counts, strict=True)

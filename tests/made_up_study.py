@@ -29,6 +29,11 @@ RESAMPLES = 100
 Outcomes = dict[str, list[list[bool]]]
 
 
+def numbered(outcomes: Outcomes) -> dict[str, dict[int, list[bool]]]:
+    """Give each solve's seeds their numbers."""
+    return {name: dict(enumerate(seeds)) for name, seeds in outcomes.items()}
+
+
 def drawn(place: float, *, problems: int, seeds: int, seed: int, steps: Sequence[int]) -> Outcomes:
     """Draw which problems each solve has right under each seed; more steps are harder, less so for a pair."""
     rng = np.random.default_rng(seed)
@@ -108,7 +113,7 @@ def cell(
             solve: solve_findings(solve, own, steps, SIZES[size], resamples=resamples)
             for solve, own in outcomes.items()
         },
-        comparisons=tuple(compare_over_seeds(outcomes, margin=0.05, resamples=resamples)),
+        comparisons=tuple(compare_over_seeds(numbered(outcomes), margin=0.05, resamples=resamples)),
         constant=Constant(
             answer="12", accuracy=6 / problems, correct=6, problems=problems, interval=wilson(6, problems)
         ),
@@ -125,7 +130,7 @@ def findings(*, seeds: int = 3, solves: Sequence[str] = tuple(SOLVES), resamples
     }
     small, large = f"tiny-{LONG}/socratic_iterative", f"large-{LONG}/cot"
     pair = {small: made["tiny", LONG][1]["socratic_iterative"], large: made["large", LONG][1]["cot"]}
-    (contrast,) = compare_over_seeds(pair, margin=0.05, resamples=resamples)
+    (contrast,) = compare_over_seeds(numbered(pair), margin=0.05, resamples=resamples)
     return Findings(
         name="size_and_source",
         created="2025-01-31",

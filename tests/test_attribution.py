@@ -246,7 +246,13 @@ def test_the_first_fault_that_holds_is_the_one() -> None:
 def test_without_a_companion_or_gold_steps_a_pairs_fault_is_unknown() -> None:
     assert faults({"pair": SOLVES["pair"]}, {"pair": "#### 4"}) == {"pair": "unknown"}
     assert faults(SOLVES, {"calculator": "#### 4", "cot": "#### 4"}) == {"calculator": "unknown", "cot": "student"}
-    assert faults(SOLVES, {"pair": "#### 4", "oracle": "#### 4"}, BARE)["pair"] == "unknown"
+
+
+def test_what_the_companion_could_not_play_leaves_a_pairs_fault_unknown() -> None:
+    rows = {"pair": [row(STEPS, "#### 4")], "oracle": [row(STEPS, "", NO_GOLD_STEPS)]}
+    scores = {name: [score(STEPS, own.solution)] for name, [own] in rows.items()}
+    solves = {name: SOLVES[name] for name in rows}
+    assert faults_of(recipe(**solves), [STEPS], rows, scores)["pair"] == {STEPS.id: "unknown"}
 
 
 def test_an_oracle_that_had_nothing_gold_to_say_is_nobodys_fault() -> None:

@@ -40,7 +40,8 @@ def test_steps_take_their_answers_from_their_solutions_and_the_last_from_gold(tm
     ("row", "kind", "answer"),
     [
         ({"answer": True}, "boolean", "yes"),
-        ({"answer": "No", "answer_kind": "boolean"}, "boolean", "no"),
+        ({"answer": "No"}, "boolean", "no"),
+        ({"answer": "false", "answer_kind": "boolean"}, "boolean", "no"),
         ({"answer": "$1,250.50"}, "number", "1250.5"),
         ({"answer": 9.0}, "number", "9"),
         ({"answer": "a blue pen", "answer_kind": "text"}, "text", "a blue pen"),

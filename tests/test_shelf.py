@@ -9,9 +9,13 @@ import pytest
 import torch
 from fakes import Quiet, forked, wait_for
 from safetensors.torch import load_file, save_file
+from scripted_server import Fault, ScriptedServer
+from taught import PRICES, Case, boxes, teacher
 
 from socratic_distill.artifacts import manifest_path, write_manifest
-from socratic_distill.recipe import recipe_of
+from socratic_distill.errors import UserError
+from socratic_distill.pipeline import run_stages
+from socratic_distill.recipe import load_recipe, recipe_of
 from socratic_distill.run import Run, Target
 from socratic_distill.shelf import Shelf
 
@@ -98,6 +102,69 @@ def test_what_was_made_anew_since_or_never_finished_is_not_taken(tmp_path: Path,
     assert not shelf.take(what, two)
     manifest_path(one.path("rows.jsonl")).unlink()
     assert not shelf.take(what, two)
+
+
+def test_what_was_removed_is_not_taken(tmp_path: Path, shelf: Shelf) -> None:
+    one, two, what = run_in(tmp_path, "one"), run_in(tmp_path, "two"), target(seed=1)
+    made(one, what, {"": "a row\n"})
+    shelf.put(what, one)
+    one.path("rows.jsonl").unlink()
+    assert not shelf.take(what, one) and not shelf.take(what, two)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "after"),
+    [
+        (None, "1\n2\n", "1\n2\n"),
+        ("1\n", "1\n2\n", "1\n2\n"),
+        ("1\n2 is torn", "1\n2\n3\n", "1\n2\n3\n"),
+        ("1\n2\n", "1\n", "1\n2\n"),
+        ("5\n", "1\n2\n", "5\n"),
+    ],
+    ids=["none", "fewer", "torn", "more", "others"],
+)
+def test_growing_files_are_caught_up_with_where_they_go_on(
+    ours: str | None, theirs: str, after: str, tmp_path: Path, shelf: Shelf
+) -> None:
+    one, two = run_in(tmp_path, "one"), run_in(tmp_path, "two")
+    what = Target("solutions/rows.jsonl", {}, {}, dict, grows=("solutions/ledger.jsonl",))
+    for run, text in ((one, theirs), (two, ours)):
+        path = run.path("solutions/ledger.jsonl")
+        path.parent.mkdir(parents=True)
+        if text is not None:
+            path.write_text(text)
+    shelf.catch_up(what, two)  # nobody has begun it
+    shelf.put(what, one)
+    shelf.catch_up(what, two)
+    assert two.path("solutions/ledger.jsonl").read_text() == after
+
+
+def test_no_run_asks_a_teacher_again_what_another_has_paid_for(tmp_path: Path, shelf: Shelf) -> None:
+    paid = (*PRICES, "annotate.server.concurrency=1")
+    with ScriptedServer(teacher) as server:
+        case = Case(tmp_path, server.base_url)
+        case.problems(range(1, 5))
+
+        def annotate(name: str, *overrides: str) -> Run:
+            recipe = load_recipe(tmp_path / "taught.toml", [*paid, *overrides])
+            run = Run(recipe, tmp_path / name, Quiet())
+            run_stages(run, ("load", "annotate"), shelf=shelf)
+            return run
+
+        server.fault = lambda number: Fault(status=401) if number >= 2 else None  # the key expires
+        with pytest.raises(UserError, match="401"):
+            annotate("one")
+        server.fault = lambda number: None
+        asked = boxes(server)[:2]
+        server.forget()
+        two = annotate("two")
+        assert sorted(asked + boxes(server)) == [1, 2, 3, 4]
+        one = annotate("one")
+        for name in ("annotations.jsonl", "journal.jsonl", "ledger.jsonl"):
+            assert one.path(name).read_bytes() == two.path(name).read_bytes()
+        server.forget()
+        annotate("one", "annotate.max_usd=9")
+        assert server.bodies == []
 
 
 def _make_in_turn(folder: Path, name: str) -> None:

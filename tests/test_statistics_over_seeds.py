@@ -3,7 +3,8 @@
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,10 @@ from socratic_distill.statistics import (
 Seeds = list[list[bool]]
 
 
+def numbered(seeds: Seeds) -> dict[int, list[bool]]:
+    return dict(enumerate(seeds))
+
+
 def simulated(*accuracies: float, problems: int = 200, seeds: int = 3, rng_seed: int = 0) -> dict[str, Seeds]:
     """Solve problems of shared hardness: a name and a number of seeds for each accuracy."""
     rng = np.random.default_rng(rng_seed)
@@ -37,8 +42,12 @@ def simulated(*accuracies: float, problems: int = 200, seeds: int = 3, rng_seed:
     }
 
 
+def over_seeds(outcomes: Mapping[str, Seeds], **options: Any) -> list[SeedsComparison]:
+    return compare_over_seeds({name: numbered(seeds) for name, seeds in outcomes.items()}, **options)
+
+
 def compared(a: Seeds, b: Seeds, *, margin: float = 0.05, resamples: int = 1_000) -> SeedsComparison:
-    (found,) = compare_over_seeds({"a": a, "b": b}, margin=margin, resamples=resamples)
+    (found,) = compare_over_seeds({"a": numbered(a), "b": numbered(b)}, margin=margin, resamples=resamples)
     return found
 
 
@@ -67,17 +76,17 @@ def test_a_comparison_over_two_seeds_is_the_one_worked_by_hand() -> None:
 def test_one_seed_gives_what_the_plain_functions_give() -> None:
     outcomes = simulated(0.3, 0.5, 0.6, seeds=1)
     plain = compare_all({name: seeds[0] for name, seeds in outcomes.items()}, resamples=500)
-    found = compare_over_seeds(outcomes, margin=0.05, resamples=500)
-    for one, over_seeds in zip(plain, found, strict=True):
-        assert over_seeds.by_seed == (one,)
-        assert over_seeds.test == "mcnemar"
+    found = over_seeds(outcomes, margin=0.05, resamples=500)
+    for one, seeded in zip(plain, found, strict=True):
+        assert seeded.by_seed == (one,)
+        assert seeded.test == "mcnemar"
         shared = one.model_dump()
-        assert over_seeds.model_dump(include=set(shared)) == shared
+        assert seeded.model_dump(include=set(shared)) == shared
 
 
 def test_each_seed_is_a_family_of_its_own() -> None:
     outcomes = simulated(0.3, 0.4, 0.6)
-    found = compare_over_seeds(outcomes, margin=0.05, resamples=500)
+    found = over_seeds(outcomes, margin=0.05, resamples=500)
     for number in range(3):
         alone = compare_all({name: seeds[number] for name, seeds in outcomes.items()}, resamples=500)
         assert [one.by_seed[number] for one in found] == alone
@@ -94,12 +103,12 @@ def test_equal_seeds_add_no_evidence_to_the_interval() -> None:
 
 def test_the_family_is_the_pairs_that_are_asked_for() -> None:
     outcomes = simulated(0.4, 0.5, 0.6)
-    every = {(one.a, one.b): one for one in compare_over_seeds(outcomes, margin=0.05, resamples=100)}
+    every = {(one.a, one.b): one for one in over_seeds(outcomes, margin=0.05, resamples=100)}
     assert list(every) == [("solve_0", "solve_1"), ("solve_0", "solve_2"), ("solve_1", "solve_2")]
-    (alone,) = compare_over_seeds(outcomes, pairs=[("solve_1", "solve_0")], margin=0.05, resamples=100)
+    (alone,) = over_seeds(outcomes, pairs=[("solve_1", "solve_0")], margin=0.05, resamples=100)
     assert alone.p_adjusted == alone.p_value
     assert alone.difference == -every["solve_0", "solve_1"].difference
-    assert compare_over_seeds(outcomes, pairs=[], margin=0.05) == []
+    assert over_seeds(outcomes, pairs=[], margin=0.05) == []
     assert compare_over_seeds({}, margin=0.05) == []
 
 
@@ -107,14 +116,25 @@ def test_pairs_of_one_family_may_have_other_problems_and_seeds_than_one_another(
     small, large = simulated(0.3, 0.7, problems=50, seeds=1), simulated(0.45, 0.5, problems=90, seeds=2)
     outcomes = {f"small/{name}": seeds for name, seeds in small.items()} | large
     pairs = [("small/solve_0", "small/solve_1"), ("solve_0", "solve_1")]
-    first, second = compare_over_seeds(outcomes, pairs=pairs, margin=0.05, resamples=100)
+    first, second = over_seeds(outcomes, pairs=pairs, margin=0.05, resamples=100)
     assert (first.seeds, first.test, second.seeds, second.test) == (1, "mcnemar", 2, "sign_flip")
     assert len(second.by_seed) == 2
     assert first.p_adjusted == pytest.approx(min(1, 2 * first.p_value))
     assert second.by_seed[1].p_adjusted == second.by_seed[1].p_value  # alone in its family
 
 
-@pytest.mark.parametrize("b", [[[True, False]], [[True], [False]], [[True, False], [True]], []])
+def test_a_pair_is_compared_on_the_seeds_that_both_have() -> None:
+    a, b, c = simulated(0.3, 0.5, 0.6, problems=60).values()
+    outcomes = {"a": numbered(a), "b": {1: b[1]}, "c": {2: c[2], 1: c[1]}}
+    pairs = [("a", "b"), ("c", "a")]
+    first, second = compare_over_seeds(outcomes, pairs=pairs, margin=0.05, resamples=100)
+    (alone,) = compare_over_seeds({"a": {1: a[1]}, "b": {1: b[1]}}, margin=0.05, resamples=100)
+    assert (first.difference, first.p_value, first.seeds) == (alone.difference, alone.p_value, 1)
+    assert [one.difference for one in second.by_seed] == [(sum(c[seed]) - sum(a[seed])) / 60 for seed in (1, 2)]
+    assert second.by_seed[1].p_adjusted == second.by_seed[1].p_value  # seed 2 is a family of its own
+
+
+@pytest.mark.parametrize("b", [[[True], [False]], [[True, False], [True]], []])
 def test_solves_of_other_seeds_or_problems_are_refused(b: Seeds) -> None:
     with pytest.raises(AssertionError, match="cannot be paired"):
         compared([[True, False], [True, True]], b)
@@ -148,7 +168,7 @@ def test_the_same_seed_repeats_every_number_and_batches_change_none(monkeypatch:
     a, b = simulated(0.4, 0.5).values()
     found = compared(a, b)
     assert compared(a, b) == found
-    (other,) = compare_over_seeds({"a": a, "b": b}, margin=0.05, seed=1, resamples=1_000)
+    (other,) = compare_over_seeds({"a": numbered(a), "b": numbered(b)}, margin=0.05, seed=1, resamples=1_000)
     assert (other.interval, other.p_value) != (found.interval, found.p_value)
     monkeypatch.setattr("socratic_distill.statistics.BLOCK", 7_000)
     assert compared(a, b) == found
@@ -286,5 +306,5 @@ def test_a_comparison_survives_its_own_json() -> None:
 def test_three_pairs_of_three_seeds_take_a_second() -> None:
     outcomes = simulated(0.3, 0.5, 0.6, problems=300)
     began = time.process_time()
-    assert len(compare_over_seeds(outcomes, margin=0.05)) == 3
+    assert len(over_seeds(outcomes, margin=0.05)) == 3
     assert time.process_time() - began < 3

@@ -1,6 +1,7 @@
 """Studies: what their files mean, what runs share, and that a stopped or longer one does only what is new."""
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -13,7 +14,10 @@ from socratic_distill.app.command_line import main
 from socratic_distill.artifacts import read_manifest
 from socratic_distill.errors import UserError
 from socratic_distill.reporting.findings import Findings
+from socratic_distill.run import QUIET
 from socratic_distill.statistics import SeedsComparison
+from socratic_distill.study.gather import findings_of
+from socratic_distill.study.runner import done as run_one
 from socratic_distill.study.sentences import sentences_of
 from socratic_distill.study.settings import kind_of, load_study
 
@@ -76,8 +80,9 @@ def test_every_combination_and_seed_is_a_run_of_its_own_name(folder: Path) -> No
 
 
 def test_a_seed_changes_training_and_sampling_and_no_greedy_solve(folder: Path) -> None:
-    _, points = load_study(folder / "sizes.toml", ["set.solve.pair.temperature=0.5"])
-    assert {point.recipe.solve["pair"].seed for point in points} == {0, 1}
+    for drawn in ("temperature=0.5", "retries=2"):
+        _, points = load_study(folder / "sizes.toml", [f"set.solve.pair.{drawn}"])
+        assert {point.recipe.solve["pair"].seed for point in points} == {0, 1}
     assert {point.recipe.solve["cot"].seed for point in points} == {0}
 
 
@@ -116,7 +121,10 @@ def test_an_axis_is_of_the_kind_of_what_its_values_set(values: str, kind: str, f
         ("axes.size.small.train.hidden=3", "size = small: unknown key 'train.hidden'"),
         ("axes.size={}", "sizes.toml: axes.size has no values"),
         ("axes.size.small.seeds=[7]", "size = small: no seed is left"),
+        ("axes.size.small.seeds=1", "size = small: seeds must be a list of whole numbers, not 1"),
         ("seeds=[1, 1]", "seeds names 1 twice"),
+        ("solves=[]", "solves: "),
+        ("axes={a={x-y={},x={}},b={z={},y-z={}}}", "('x-y', 'z') and ('x', 'y-z') would both be 'x-y-z'"),
         ("seeds=[]", "seeds: "),
         ("solves=['cto']", "solves names 'cto'; the recipe has cot, pair"),
         ("contrasts=[['small/pair', 'huge/cot']]", "contrasts names 'huge/cot'"),
@@ -125,7 +133,7 @@ def test_an_axis_is_of_the_kind_of_what_its_values_set(values: str, kind: str, f
     ],
 )
 def test_a_mistake_is_named_with_its_place(override: str, message: str, folder: Path) -> None:
-    with pytest.raises(UserError, match=message.replace("[", r"\[").replace("(", r"\(")):
+    with pytest.raises(UserError, match=re.escape(message)):
         load_study(folder / "sizes.toml", [override])
 
 
@@ -251,6 +259,57 @@ def test_a_solve_that_only_one_value_has_is_compared_there_and_said_nothing_of(d
     assert told == sentences_of("size", ["large", "small"], [large, small]) != ()
 
 
+def test_values_may_list_their_solves_in_another_order(done: Path) -> None:
+    large, small = findings(done).cells
+    [one] = large.comparisons
+    by_seed = tuple(seed.model_copy(update={"difference": 0.5}) for seed in one.by_seed)
+    ahead = one.model_copy(update={"difference": 0.5, "p_adjusted": 0.01, "by_seed": by_seed})
+    by_seed = tuple(seed.model_copy(update={"difference": -0.5}) for seed in one.by_seed)
+    turned = ahead.model_copy(update={"a": ahead.b, "b": ahead.a, "difference": -0.5, "by_seed": by_seed})
+    other = small.model_copy(update={"solves": dict(reversed(small.solves.items())), "comparisons": (turned,)})
+    assert sentences_of("size", ["large", "small"], [large.model_copy(update={"comparisons": (ahead,)}), other]) == (
+        "cot solves more than pair at large (50 points, Holm-adjusted p = 0.0100, its seeds 50 to 50), "
+        "small (50 points, Holm-adjusted p = 0.0100, its seeds 50 to 50).",
+    )
+
+
+CONTRASTS = 'contrasts=[["small/pair", "large/cot"], ["small/pair", "small/cot"], ["large/pair", "large/cot"]]'
+
+
+def test_contrasts_stand_on_the_seeds_that_both_sides_have_so_far(done: Path) -> None:
+    settings, points = load_study(done / "sizes.toml", [CONTRASTS])
+    ran = [point for point in points if point.recipe.name != "small-seed0"]
+    found = findings_of(settings, ran, folder=done / "runs/sizes")
+    pairs = [(one.comparison.a, one.comparison.b, one.comparison.seeds) for one in found.contrasts]
+    assert pairs == [("small/pair", "large/cot", 1), ("small/pair", "small/cot", 1), ("large/pair", "large/cot", 2)]
+    alone = findings_of(settings, points[1::2], folder=done / "runs/sizes")  # seed 1 of both
+    assert found.contrasts[0].comparison.difference == alone.contrasts[0].comparison.difference
+    assert "small/pair" not in " ".join(found.notes)
+
+
+def test_a_contrast_of_other_seeds_or_problems_is_left_out_and_said(copied: Path) -> None:
+    settings, points = load_study(copied / "sizes.toml", [CONTRASTS])
+    found = findings_of(settings, [points[0], points[3]], folder=copied / "runs/sizes")
+    assert len(found.contrasts) == 2
+    assert "small/pair and large/cot can't be compared: no seed of theirs is the same." in found.notes
+    problems = copied / "runs/sizes/small-seed0/problems.jsonl"
+    problems.write_text(problems.read_text().replace("?", "??"))
+    found = findings_of(settings, points[::2], folder=copied / "runs/sizes")
+    assert len(found.contrasts) == 2
+    assert "small/pair and large/cot can't be compared: they were tested on different problems." in found.notes
+
+
+def test_a_prompted_models_cost_is_not_known_and_only_what_was_trained_counts(copied: Path) -> None:
+    base = copied / "runs/sizes/small-seed0/base"
+    prompted = f'prompted={{model="{base}", engine="transformers", shots=1, students=["decomposer"]}}'
+    mixed = f'set.solve.mixed={{strategy="socratic_iterative", engine="transformers", max_tokens=8, {prompted}}}'
+    study(copied, mixed, "axes.size={small={}}", "contrasts=[]", "seeds=[0]")
+    [cell] = findings(copied).cells
+    assert cell.solves["mixed"].flops_per_problem == 0
+    assert 0 < cell.solves["mixed"].train_flops < cell.solves["pair"].train_flops
+    assert cell.solves["mixed"].students == cell.solves["pair"].students
+
+
 def test_pairs_that_no_value_tells_apart_are_named(done: Path) -> None:
     cell, _ = findings(done).cells
     cot, pair = cell.solves["cot"], cell.solves["pair"]
@@ -301,6 +360,34 @@ def test_a_dry_run_prints_the_plan_with_its_hours_and_writes_nothing(
     said = capsys.readouterr().out
     assert "4 runs, 0 of them done; 12 students to train; about" in " ".join(said.split())
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_plan_counts_only_what_is_left(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = 'set.solve.planned={strategy="socratic_planned", engine="transformers"}'
+    server = 'server={base_url="http://localhost:9/v1"}, prices={input=1, output=2}'
+    asked = f'set.solve.asked={{strategy="cot", prompted={{model="big", {server}, max_usd=1.5}}}}'
+    given = ["--runs", str(copied / "runs"), "--dry-run", "--set", more, "--set", asked]
+    assert main(["study", str(copied / "sizes.toml"), *given]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "4 runs, 0 of them done; 4 students to train; about" in said
+    assert "models behind servers may cost $1.50 in all" in said
+    given += ["--set", "seeds=[0,1,2]", "--set", "set.solve.asked.temperature=0.5"]
+    given += ["--set", "axes.size.large.solve.asked.prompted.max_usd=2"]
+    assert main(["study", str(copied / "sizes.toml"), *given]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "12 students to train" in said and "models behind servers may cost $10.50 in all" in said
+
+
+def test_a_fault_of_ours_is_a_failed_run_and_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("one by none")
+
+    monkeypatch.setattr("socratic_distill.study.runner.run_stages", broken)
+    _, points = load_study(folder / "sizes.toml")
+    assert run_one(points[0], folder / "runs", QUIET) == "ZeroDivisionError: one by none"
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_leaves_the_others_and_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """`socratic study`: the plan with its expected hours, the runs, and after each what was found so far."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.text import Text
 
 from socratic_distill.artifacts import write_whole
 from socratic_distill.errors import UserError
-from socratic_distill.pipeline import states
+from socratic_distill.pipeline import State, states
 from socratic_distill.reporting.findings import Findings
 from socratic_distill.reporting.study_page import render_study_html, render_study_markdown, study_table
 from socratic_distill.run import QUIET, Progress, Run
@@ -28,16 +29,19 @@ def study(
     """
     settings, points = load_study(path, overrides)
     folder = runs / settings.name
-    done = {point.recipe.name for point in points if _done(point, folder)}
+    stand = {point.recipe.name: _stand(point, folder) for point in points}
+    done = {name for name, artifacts in stand.items() if set(artifacts.values()) == {"done"}}
     waiting = [point for point in points if point.recipe.name not in done]
     at_once = runs_at_once(settings, points, max(expected_parameters(point.recipe) for point in points))
     console.print(_table(points, done, folder))
     if waiting:
-        plan = expected(waiting)
+        plan = expected(points, {name: _made(artifacts) for name, artifacts in stand.items()})
         progress.say(
             f"{len(points)} runs, {len(done)} of them done; {plan.students} students to train; "
             f"about {plan.hours:.1f} hours for one run at a time, give or take a factor of three; {at_once} at once"
         )
+        if plan.ceilings:
+            progress.say(_in_dollars(plan.ceilings))
     if dry_run:
         return
 
@@ -56,9 +60,24 @@ def study(
         raise UserError(f"{len(failed)} of {len(points)} runs failed, what they did is kept; the first, {failed[0]}")
 
 
-def _done(point: Point, folder: Path) -> bool:
+def _stand(point: Point, folder: Path) -> dict[str, State | None]:
+    """Tell of a run's artifacts, in order, in which state they are; of none where it has not begun."""
     run = Run(point.recipe, folder / point.recipe.name, QUIET)
-    return run.folder.is_dir() and all(state == "done" for _, _, state, _ in states(run))
+    return {artifact: state for _, artifact, state, _ in states(run)} if run.folder.is_dir() else {}
+
+
+def _made(artifacts: Mapping[str, State | None]) -> set[str]:
+    """Name those that need not be made: all that are done, up to one that is made again."""
+    unchanged = takewhile(lambda artifact: artifacts[artifact] != "changed", artifacts)
+    return {artifact for artifact in unchanged if artifacts[artifact] == "done"}
+
+
+def _in_dollars(ceilings: Sequence[float | None]) -> str:
+    """Say what models behind servers may cost."""
+    known = [ceiling for ceiling in ceilings if ceiling is not None]
+    if free := len(ceilings) - len(known):
+        return f"what models behind servers may cost has no ceiling: {free} of {len(ceilings)} lack max_usd"
+    return f"models behind servers may cost ${sum(known):,.2f} in all, by their ceilings"
 
 
 def _table(points: Sequence[Point], done: set[str], folder: Path) -> Table:

@@ -140,7 +140,9 @@ def _gold(row: Row, field: str, value: Scalar, kind: AnswerKind, choices: tuple[
 def _kind_of_answer(own: OwnRow) -> AnswerKind:
     if isinstance(own.answer, bool):
         return "boolean"
-    return "choice" if own.choices else "number"
+    if own.choices:
+        return "choice"
+    return "boolean" if _text(own.answer).lower() in ("yes", "no") else "number"
 
 
 def _text(value: Scalar) -> str:

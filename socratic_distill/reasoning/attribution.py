@@ -46,7 +46,7 @@ def faults_of(
     right = {name: {score.problem for score in own if score.correct} for name, own in scores.items()}
     faults: dict[str, dict[str, Fault]] = {}
     for name, own in scores.items():
-        companion = companion_of(recipe, name)
+        with_gold = _with_gold(companion_of(recipe, name), solutions, right)
         solved = {row.problem: row.solution for row in solutions[name]}
         faults[name] = {
             score.problem: _fault(
@@ -54,12 +54,22 @@ def faults_of(
                 solved[score.problem],
                 score,
                 recipe.solve[name],
-                with_gold=right.get(companion) if companion else None,
+                with_gold=with_gold,
             )
             for score in own
             if not score.correct
         }
     return faults
+
+
+def _with_gold(
+    companion: str | None, solutions: Mapping[str, Sequence[SolutionRow]], right: Mapping[str, set[str]]
+) -> dict[str, bool]:
+    """Tell of each problem whose gold subquestions the companion asked whether it is right so."""
+    if companion is None:
+        return {}
+    asked = (row.problem for row in solutions[companion] if row.solution.unfinished != NO_GOLD_STEPS)
+    return {problem: problem in right[companion] for problem in asked}
 
 
 def companion_of(recipe: Recipe, name: str) -> str | None:
@@ -98,8 +108,8 @@ def _condition(recipe: Recipe, solve: Solve) -> tuple[object, ...]:
     )
 
 
-def _fault(problem: Problem, solution: Solution, score: Score, solve: Solve, *, with_gold: set[str] | None) -> Fault:
-    """Attribute one wrong solution; `with_gold` are the problems that the companion has right."""
+def _fault(problem: Problem, solution: Solution, score: Score, solve: Solve, *, with_gold: Mapping[str, bool]) -> Fault:
+    """Attribute one wrong solution; `with_gold` tells which problems the companion could play, and has right."""
     if solution.unfinished == NO_GOLD_STEPS:
         return "unknown"
     if score.unreadable:
@@ -110,9 +120,9 @@ def _fault(problem: Problem, solution: Solution, score: Score, solve: Solve, *, 
         return "student"
     if solve.oracle in ("subquestions", "history"):
         return "solver"
-    if with_gold is None or not problem.steps:
+    if problem.id not in with_gold:
         return "unknown"
-    return "decomposer" if problem.id in with_gold else "solver"
+    return "decomposer" if with_gold[problem.id] else "solver"
 
 
 def _right(problem: Problem, solution: Solution) -> bool:

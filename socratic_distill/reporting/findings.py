@@ -53,7 +53,7 @@ class SolveFindings(Record):
     """Written, over all students."""
     seconds_per_problem: float
     flops_per_problem: float
-    """Estimated: 2 for each weight and each token that is read or written once."""
+    """Estimated: 2 for each weight and each token that is read or written once; 0 where a prompted model takes part."""
     parameters: int
     train_seconds: float
     """All its students together, mean over seeds; 0 where none was trained."""
@@ -202,7 +202,8 @@ def standing_notes(findings: Findings) -> list[str]:
         "Relative gain is the first solve's accuracy over the second's, minus one. There is none where the interval of"
         " the second touches zero, for then the ratio can be anything.",
         "Floating point operations are estimated: in solving 2 for each weight and each token read or written once, in"
-        " training 6 for each weight and each token of every epoch. Seconds are of the machine the study ran on.",
+        " training 6 for each weight and each token of every epoch. Where a prompted model takes part they are not known."
+        " Seconds are of the machine the study ran on.",
     ]
 
 

@@ -61,6 +61,7 @@ def targets(run: Run) -> Iterator[Target]:
             {**settings, **ceiling},
             {**inputs, "problems": fingerprint_records(seen.values())},
             partial(_make, here, name, strategy, problems, keys, engines, bases),
+            grows=(f"solutions/{name}.jsonl", _ledger(name)),
         )
         # Only now is it made: an engine holds gigabytes, so what no later solve asks is let go.
         if engines:
@@ -185,11 +186,15 @@ def _prompted(run: Run, name: str, opened: ExitStack) -> Engine:
     solve = run.recipe.solve[name]
     assert solve.prompted is not None, "it is prompted"
     run.progress.say(f"solve {name}: {solve.prompted.model} plays the {' and the '.join(prompted_students(solve))}")
-    allowance = opened.enter_context(model_allowance(solve.prompted, run.path(f"solutions/{name}.ledger.jsonl")))
+    allowance = opened.enter_context(model_allowance(solve.prompted, run.path(_ledger(name))))
     engine = prompted_engine(solve.prompted, allowance, window=solve.window)
     if isinstance(engine, AbstractContextManager):
         opened.enter_context(engine)
     return engine
+
+
+def _ledger(name: str) -> str:
+    return f"solutions/{name}.ledger.jsonl"
 
 
 def _on_ray(run: Run, name: str, strategy: Strategy, waiting: Sequence[tuple[str, Problem]]) -> Iterator[SolutionRow]:

@@ -59,6 +59,7 @@ def teacher_target(run: Run, problems: Sequence[Problem]) -> Target:
         },
         partial(_ask, run, problems, exemplars),
         plan=partial(_plan, run, problems, exemplars),
+        grows=(JOURNAL, LEDGER),
     )
 
 

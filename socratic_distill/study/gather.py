@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from socratic_distill.artifacts import read_manifest, read_rows
+from socratic_distill.artifacts import fingerprint_records, read_manifest, read_rows
+from socratic_distill.reasoning.solving import own_students, prompted_students, trained_students
+from socratic_distill.recipe import Evaluate
 from socratic_distill.records import Score, SolutionRow
 from socratic_distill.reporting.findings import Axis, Cell, Contrast, Findings, SeedScore, SolveFindings
 from socratic_distill.reporting.summary import StepAccuracy, Summary, set_apart
 from socratic_distill.run import QUIET, Run
 from socratic_distill.stages.report import read_summary
-from socratic_distill.statistics import SeedsComparison, compare_over_seeds, mean_interval
+from socratic_distill.statistics import BySeed, compare_over_seeds, mean_interval
 from socratic_distill.study.sentences import sentences_of
 from socratic_distill.study.settings import AxisKind, Point, Study, kind_of
 
@@ -22,9 +24,6 @@ X_LABELS: dict[AxisKind, str] = {
     "category": "",
 }
 
-Outcomes = dict[str, list[list[bool]]]
-"""By solve and seed, whether each problem was solved, in one order."""
-
 
 class _Ran:
     """One run that is done."""
@@ -33,6 +32,8 @@ class _Ran:
         self.point = point
         self.run = Run(point.recipe, folder / point.recipe.name, QUIET)
         self.summary: Summary = read_summary(self.run)
+        self.tested = fingerprint_records(self.run.problems("test"))
+        """Stands for the test problems: what has the same was tested on the same."""
         self.scores = {name: self._scores(name) for name in point.recipe.solve}
 
     def _scores(self, name: str) -> dict[str, Score]:
@@ -45,8 +46,7 @@ class _Ran:
     def trained(self, student: str) -> Mapping[str, float]:
         """Return a student's weights, seconds and operations of training."""
         manifest = read_manifest(self.run.path(f"students/{student}"))
-        if manifest is None:  # played by the base, a server or an oracle
-            return {"parameters": 0, "seconds": 0, "flops": 0}
+        assert manifest is not None, f"{student} was trained, for a run that is done asked it"
         trained, parameters = manifest["trained"], manifest["parameters"]
         epochs = manifest["settings"]["epochs"]
         return {
@@ -58,11 +58,11 @@ class _Ran:
 
 def findings_of(study: Study, points: Sequence[Point], *, folder: Path) -> Findings:
     """Gather what the runs of these points found; those of a cell must have solved the same problems."""
-    resamples = points[0].recipe.evaluate.bootstrap
     by_cell: dict[str, list[_Ran]] = {}
     for point in points:
         by_cell.setdefault(point.cell, []).append(_Ran(point, folder))
-    cells = [_cell(name, ran, study, resamples) for name, ran in by_cell.items()]
+    cells = [_cell(name, ran, study) for name, ran in by_cell.items()]
+    contrasts, left_out = _contrasts(study, by_cell)
     return Findings(
         name=study.name,
         created=datetime.now(UTC).date().isoformat(),
@@ -71,13 +71,13 @@ def findings_of(study: Study, points: Sequence[Point], *, folder: Path) -> Findi
         margin=study.margin,
         axes=tuple(_axis(study, name, cells) for name in study.axes),
         cells=tuple(cells),
-        contrasts=_contrasts(study, by_cell, cells, resamples),
-        notes=_notes({name: ran[0].summary.notes for name, ran in by_cell.items()}),
+        contrasts=contrasts,
+        notes=(*left_out, *_notes({name: ran[0].summary.notes for name, ran in by_cell.items()})),
     )
 
 
-def _cell(name: str, ran: Sequence[_Ran], study: Study, resamples: int) -> Cell:
-    first = ran[0].summary
+def _cell(name: str, ran: Sequence[_Ran], study: Study) -> Cell:
+    first, settings = ran[0].summary, ran[0].point.recipe.evaluate
     outcomes = _outcomes(ran)
     return Cell(
         name=name,
@@ -86,23 +86,29 @@ def _cell(name: str, ran: Sequence[_Ran], study: Study, resamples: int) -> Cell:
         problems=first.problems,
         trained_problems=max((one.trained_problems for one in first.students.values()), default=0),
         solves={solve: _solve(solve, ran, outcomes[solve]) for solve in outcomes},
-        comparisons=tuple(compare_over_seeds(outcomes, margin=study.margin, resamples=resamples)),
+        comparisons=tuple(
+            compare_over_seeds(outcomes, margin=study.margin, seed=settings.seed, resamples=settings.bootstrap)
+        ),
         constant=first.constant,
         reports=tuple(f"{one.run.folder.name}/report.html" for one in ran),
     )
 
 
-def _outcomes(ran: Sequence[_Ran]) -> Outcomes:
+def _outcomes(ran: Sequence[_Ran]) -> dict[str, BySeed]:
+    """Tell by solve what each seed solved."""
     order = list(next(iter(ran[0].scores.values())))
     for one in ran:
         assert all(list(scores) == order for scores in one.scores.values()), "the seeds of a cell share its problems"
-    return {name: [[score.correct for score in one.scores[name].values()] for one in ran] for name in ran[0].scores}
+    return {
+        name: {one.point.seed: [score.correct for score in one.scores[name].values()] for one in ran}
+        for name in ran[0].scores
+    }
 
 
-def _solve(name: str, ran: Sequence[_Ran], outcomes: Sequence[Sequence[bool]]) -> SolveFindings:
+def _solve(name: str, ran: Sequence[_Ran], by_seed: BySeed) -> SolveFindings:
     summaries = [one.summary.solves[name] for one in ran]
-    first = summaries[0]
-    costs = [[one.trained(student) for student in first.students] for one in ran] if first.trained else []
+    first, recipe, outcomes = summaries[0], ran[0].point.recipe, list(by_seed.values())
+    costs = [[one.trained(student) for student in trained_students(recipe.solve[name])] for one in ran]
     steps = [score.step_count for score in ran[0].scores[name].values()]
     return SolveFindings(
         strategy=first.strategy,
@@ -115,9 +121,10 @@ def _solve(name: str, ran: Sequence[_Ran], outcomes: Sequence[Sequence[bool]]) -
             for one, own in zip(ran, summaries, strict=True)
         ),
         accuracy=_mean([own.accuracy for own in summaries]),
-        interval=mean_interval(outcomes),
+        interval=mean_interval(outcomes, seed=recipe.evaluate.seed, resamples=recipe.evaluate.bootstrap),
         by_steps=tuple(
-            _at_steps(count, steps, outcomes) for count in sorted({one for one in steps if one is not None})
+            _at_steps(count, steps, outcomes, recipe.evaluate)
+            for count in sorted({one for one in steps if one is not None})
         ),
         tokens_per_problem=_mean([own.tokens_per_problem for own in summaries]),
         seconds_per_problem=_mean([own.seconds_per_problem for own in summaries]),
@@ -129,19 +136,30 @@ def _solve(name: str, ran: Sequence[_Ran], outcomes: Sequence[Sequence[bool]]) -
     )
 
 
-def _at_steps(count: int, steps: Sequence[int | None], outcomes: Sequence[Sequence[bool]]) -> StepAccuracy:
+def _at_steps(
+    count: int, steps: Sequence[int | None], outcomes: Sequence[Sequence[bool]], settings: Evaluate
+) -> StepAccuracy:
     own = [[right for right, at in zip(one, steps, strict=True) if at == count] for one in outcomes]
     return StepAccuracy(
-        steps=count, correct=sum(map(sum, own)), problems=sum(map(len, own)), interval=mean_interval(own)
+        steps=count,
+        correct=sum(map(sum, own)),
+        problems=sum(map(len, own)),
+        interval=mean_interval(own, seed=settings.seed, resamples=settings.bootstrap),
     )
 
 
 def _flops(ran: _Ran, name: str) -> float:
-    """Estimate the operations a problem: 2 for each weight and each token that is read or written once."""
-    summary = ran.summary.solves[name]
-    weights = {student: ran.trained(student)["parameters"] for student in summary.students}
-    if not any(weights.values()):  # untrained: the base plays every part
-        weights = dict.fromkeys(summary.students, summary.parameters)
+    """Estimate the operations a problem: 2 for each weight and each token that is read or written once.
+
+    0 where a prompted model plays a part, for nobody knows its weights.
+    """
+    solve = ran.point.recipe.solve[name]
+    if prompted_students(solve):
+        return 0.0
+    base = ran.summary.solves[name].parameters  # plays every part where none was trained
+    weights = {
+        student: ran.trained(student)["parameters"] if solve.trained else base for student in own_students(solve)
+    }
     rows = ran.rows(name)
     total = 0.0
     for row in rows:
@@ -150,41 +168,44 @@ def _flops(ran: _Ran, name: str) -> float:
             known = read.get(turn.student, 0)
             # A prompt goes on from the one before; a shorter one begins another dialogue of the same problem.
             new = turn.prompt_tokens - known if turn.prompt_tokens >= known else turn.prompt_tokens
-            total += 2.0 * weights.get(turn.student, 0) * (new + turn.tokens)
+            total += 2.0 * weights[turn.student] * (new + turn.tokens)
             read[turn.student] = turn.prompt_tokens + turn.tokens
     return total / max(1, len(rows))
 
 
-def _contrasts(
-    study: Study, by_cell: Mapping[str, Sequence[_Ran]], cells: Sequence[Cell], resamples: int
-) -> tuple[Contrast, ...]:
-    """Compare what the study names across cells, where both have run on the same problems with the same seeds."""
-    outcomes: dict[str, list[list[bool]]] = {}
+def _contrasts(study: Study, by_cell: Mapping[str, Sequence[_Ran]]) -> tuple[tuple[Contrast, ...], tuple[str, ...]]:
+    """Compare what the study names across cells, as far as both have run, and say what can't be compared."""
+    outcomes: dict[str, BySeed] = {}
+    parameters: dict[str, int] = {}
+    tested: dict[str, str] = {}
+    for side in {side for pair in study.contrasts for side in pair}:
+        cell, _, solve = side.rpartition("/")
+        if cell in by_cell:
+            ran = by_cell[cell]
+            outcomes[side] = _outcomes(ran)[solve]
+            parameters[side] = ran[0].summary.solves[solve].parameters
+            tested[side] = ran[0].tested
     pairs: list[tuple[str, str]] = []
-    named = {cell.name: cell for cell in cells}
-    for pair in study.contrasts:
-        sides = [side.rpartition("/") for side in pair]
-        if not all(cell in by_cell for cell, _, _ in sides):
+    left_out: list[str] = []
+    for a, b in study.contrasts:
+        if a not in outcomes or b not in outcomes:
             continue
-        ran = [by_cell[cell] for cell, _, _ in sides]
-        seeds = {one.point.seed for one in ran[0]} & {one.point.seed for one in ran[1]}
-        orders = [list(next(iter(own[0].scores.values()))) for own in ran]
-        if not seeds or orders[0] != orders[1]:
-            continue
-        for side, (_, _, solve), own in zip(pair, sides, ran, strict=True):
-            kept = [one for one in own if one.point.seed in seeds]
-            outcomes[side] = _outcomes(kept)[solve]
-        pairs.append(pair)
-    found: list[SeedsComparison] = compare_over_seeds(outcomes, pairs=pairs, margin=study.margin, resamples=resamples)
-    return tuple(
-        Contrast(comparison=one, parameters_a=_parameters(named, one.a), parameters_b=_parameters(named, one.b))
-        for one in found
+        if tested[a] != tested[b]:
+            left_out.append(f"{a} and {b} can't be compared: they were tested on different problems.")
+        elif not outcomes[a].keys() & outcomes[b].keys():
+            left_out.append(f"{a} and {b} can't be compared: no seed of theirs is the same.")
+        else:
+            pairs.append((a, b))
+    settings = next(iter(by_cell.values()))[0].point.recipe.evaluate
+    found = compare_over_seeds(
+        outcomes, pairs=pairs, margin=study.margin, seed=settings.seed, resamples=settings.bootstrap
     )
-
-
-def _parameters(cells: Mapping[str, Cell], side: str) -> int:
-    cell, _, solve = side.rpartition("/")
-    return cells[cell].solves[solve].parameters
+    return (
+        tuple(
+            Contrast(comparison=one, parameters_a=parameters[one.a], parameters_b=parameters[one.b]) for one in found
+        ),
+        tuple(left_out),
+    )
 
 
 def _axis(study: Study, name: str, cells: Sequence[Cell]) -> Axis:

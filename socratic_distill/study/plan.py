@@ -1,7 +1,7 @@
 """What a study would take, before it is begun: runs, students to train, and hours by a rough count of operations."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import torch
@@ -9,7 +9,7 @@ import torch
 from socratic_distill.machine import compute_dtype, device
 from socratic_distill.problems import load_problems
 from socratic_distill.reasoning.gold import human_annotation
-from socratic_distill.reasoning.solving import trained_students
+from socratic_distill.reasoning.solving import prompted_students, trained_students
 from socratic_distill.recipe import Problems, Recipe, Scratch
 from socratic_distill.records import Problem, Record
 from socratic_distill.students import read_config
@@ -26,25 +26,29 @@ SECONDS_A_STEP = 0.05
 
 
 class Expected(Record):
-    """What a study would take on this machine, one run at a time."""
+    """What is left of a study would take on this machine, one run at a time."""
 
-    runs: int
     students: int
     """To be trained; what runs share counts once."""
     hours: float
+    ceilings: tuple[float | None, ...]
+    """Dollars that each asking of a model behind a server may cost at most; None where a recipe gives no ceiling."""
 
 
-def expected(points: Sequence[Point]) -> Expected:
-    """Estimate what these runs take, within a factor of two or three; writes and sends nothing.
+def expected(points: Sequence[Point], made: Mapping[str, Collection[str]]) -> Expected:
+    """Estimate what is left of these runs, within a factor of two or three; writes and sends nothing.
 
-    Reasoning that a teacher has yet to write counts as the human one is long, if there is one. Raises UserError where
-    a problem file can't be read.
+    `made` names each run's artifacts that are up to date. Reasoning that a teacher has yet to write counts as the human
+    one is long, if there is one. Raises UserError where a problem file can't be read.
     """
     peak = products_per_second()
     students: dict[str, float] = {}
+    trained: set[str] = set()
+    ceilings: dict[str, float | None] = {}
     solving = 0.0
     for point in points:
-        recipe = point.recipe
+        recipe, own = point.recipe, made[point.recipe.name]
+        waiting = [name for name in recipe.solve if f"solutions/{name}.jsonl" not in own]
         parameters = expected_parameters(recipe)
         tokens = _tokens(recipe)
         shared = recipe.model_dump_json(include={"problems", "annotate", "verify", "train"})
@@ -52,11 +56,29 @@ def expected(points: Sequence[Point]) -> Expected:
             steps = recipe.train.epochs * sequences / recipe.train.batch_problems
             products = 6 * parameters * count * recipe.train.epochs / (TRAINED_AT * peak)
             students[f"{student} {shared}"] = products + SECONDS_A_STEP * steps
+            if f"students/{student}" in own:
+                trained.add(f"{student} {shared}")
         written = max((count / max(1, sequences) for count, sequences in tokens.values()), default=100.0)
         problems = sum(problem.split == "test" for problem in _loaded(recipe.problems))
-        solving += len(recipe.solve) * problems * written * 2 * parameters / (SOLVED_AT * peak)
-    hours = (sum(students.values()) + solving) / 3600
-    return Expected(runs=len(points), students=len(students), hours=hours)
+        solving += len(waiting) * problems * written * 2 * parameters / (SOLVED_AT * peak)
+        ceilings |= _ceilings(recipe, own)
+    left = [seconds for key, seconds in students.items() if key not in trained]
+    return Expected(students=len(left), hours=(sum(left) + solving) / 3600, ceilings=tuple(ceilings.values()))
+
+
+def _ceilings(recipe: Recipe, made: Collection[str]) -> dict[str, float | None]:
+    """Find what is yet to be asked of servers, and the ceiling of each; what runs share has one key."""
+    found: dict[str, float | None] = {}
+    annotate = recipe.annotate
+    if annotate.source == "teacher" and annotate.engine == "openai" and "annotations.jsonl" not in made:
+        found[recipe.model_dump_json(include={"problems", "annotate"})] = annotate.max_usd
+    for name, solve in recipe.solve.items():
+        if prompted_students(solve) and solve.prompted and solve.prompted.engine == "openai":
+            trained = {"annotate", "verify", "train"} if trained_students(solve) else set()
+            if f"solutions/{name}.jsonl" not in made:
+                asked = recipe.model_dump_json(include={"problems", *trained})
+                found[f"{solve.model_dump_json()} {asked}"] = solve.prompted.max_usd
+    return found
 
 
 def expected_parameters(recipe: Recipe) -> float:

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -55,11 +56,14 @@ def run_points(
 
 
 def done(point: Point, folder: Path, progress: Progress) -> str:
-    """Do a run and return what a user would have to mend, empty where all went well."""
+    """Do a run and return why it failed, empty where all went well."""
     try:
         run_stages(Run(point.recipe, folder / point.recipe.name, progress), STAGES, shelf=Shelf(folder / SHELF))
     except UserError as error:
         return str(error)
+    except Exception as error:  # a fault of ours: the other runs go on
+        traceback.print_exc()
+        return f"{type(error).__name__}: {error}"
     return ""
 
 

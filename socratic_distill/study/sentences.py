@@ -70,7 +70,12 @@ def _size(one: SeedsComparison) -> str:
 
 
 def _between(cell: Cell, a: str, b: str) -> SeedsComparison:
-    return next(one for one in cell.comparisons if (one.a, one.b) == (a, b))
+    """Find the comparison of two solves, with a's accuracies minus b's also where the cell has b first."""
+    found = next(one for one in cell.comparisons if {one.a, one.b} == {a, b})
+    if found.a == a:
+        return found
+    by_seed = tuple(seed.model_copy(update={"difference": -seed.difference}) for seed in found.by_seed)
+    return found.model_copy(update={"difference": -found.difference, "by_seed": by_seed})
 
 
 def _others(cell: Cell, axis: str) -> tuple[tuple[str, str], ...]:

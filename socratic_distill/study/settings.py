@@ -23,7 +23,7 @@ class Study(Settings):
     """The base recipe's file, found from the study's own."""
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     """Each trains its own students; one value of an axis may name fewer, by a key `seeds`."""
-    solves: tuple[Name, ...] | None = None
+    solves: tuple[Name, ...] | None = Field(None, min_length=1)
     """Which of the recipe's solves to take; all where not given."""
     set: dict[str, Any] = Field(default_factory=dict)
     """A partial recipe for all runs."""
@@ -57,7 +57,11 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> tuple[Study, 
     if empty := [axis for axis, values in study.axes.items() if not values]:
         raise UserError(f"{path}: axes.{empty[0]} has no values")
     points = list(_points(study, read_tables(Path(path).parent / study.recipe), str(path)))
-    cells = {point.cell: point for point in points}
+    cells: dict[str, Point] = {}
+    for point in points:
+        if cells.setdefault(point.cell, point).values != point.values:
+            twice = " and ".join(str(tuple(one.values())) for one in (cells[point.cell].values, point.values))
+            raise UserError(f"{path}: {twice} would both be {point.cell!r}; rename a value")
     for contrast in study.contrasts:
         for side in contrast:
             cell, _, solve = side.rpartition("/")
@@ -82,13 +86,15 @@ def _points(study: Study, base: Mapping[str, Any], path: str) -> Iterator[Point]
     tables = _merged(base, study.set)
     for chosen in product(*(values.items() for values in study.axes.values())):
         values = dict(zip(study.axes, (name for name, _ in chosen), strict=True))
+        cell = "-".join(values.values()) or study.name
+        place = f"{path}, {', '.join(f'{axis} = {value}' for axis, value in values.items()) or 'its recipe'}"
         seeds, cell_tables = study.seeds, tables
         for _, value in chosen:
             fewer = value.get("seeds", seeds)
+            if not isinstance(fewer, Sequence) or not all(isinstance(seed, int) for seed in fewer):
+                raise UserError(f"{place}: seeds must be a list of whole numbers, not {fewer!r}")
             seeds = tuple(seed for seed in seeds if seed in fewer)
             cell_tables = _merged(cell_tables, {key: own for key, own in value.items() if key != "seeds"})
-        cell = "-".join(values.values()) or study.name
-        place = f"{path}, {', '.join(f'{axis} = {value}' for axis, value in values.items()) or 'its recipe'}"
         if not seeds:
             raise UserError(f"{place}: no seed is left")
         for seed in seeds:
@@ -105,9 +111,9 @@ def _chosen(recipe: Recipe, study: Study, place: str) -> Recipe:
 
 
 def _seeded(recipe: Recipe, seed: int) -> Recipe:
-    """Train by this seed, and sample by it; a greedy solve draws nothing, so that equal ones stay one."""
+    """Train by this seed, and sample by it; a solve that draws nothing keeps its own, so that equal ones stay one."""
     solves = {
-        name: solve.model_copy(update={"seed": seed}) if solve.temperature else solve
+        name: solve.model_copy(update={"seed": seed}) if solve.temperature or solve.retries else solve
         for name, solve in recipe.solve.items()
     }
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed}), "solve": solves})

@@ -202,8 +202,8 @@ def standing_notes(findings: Findings) -> list[str]:
         "Relative gain is the first solve's accuracy over the second's, minus one. There is none where the interval of"
         " the second touches zero, for then the ratio can be anything.",
         "Floating point operations are estimated: in solving 2 for each weight and each token read or written once, in"
-        " training 6 for each weight and each token of every epoch. Where a prompted model takes part they are not known."
-        " Seconds are of the machine the study ran on.",
+        " training 6 for each weight and each token of every epoch. Where a prompted model takes part, nobody"
+        " knows them. Seconds are of the machine the study ran on.",
     ]
 
 

@@ -52,8 +52,9 @@ def run_stages(
     settings.
     """
     if dry_run:
+        begins = ""
         for stage in stages:
-            _say_plan(run, stage, fresh=fresh)
+            begins = _say_plan(run, stage, fresh=fresh, begins=begins)
         return
     with _alone_in(run.folder):
         write_whole(run.path("recipe.toml"), dump_recipe(run.recipe))
@@ -121,12 +122,18 @@ def _make_up_to_date(run: Run, target: Target, *, fresh: bool) -> None:
     target.tidy()
 
 
-def _say_plan(run: Run, stage: str, *, fresh: bool) -> None:
+def _say_plan(run: Run, stage: str, *, fresh: bool, begins: str) -> str:
+    """Say what a stage would do; `begins` is the first artifact that earlier ones would make, and so is returned."""
+    first = begins
     words = {"missing": "to be made", "begun": "to be gone on with", "changed": "to be made again", "done": "done"}
     try:
         for target in _targets(run, stage):
             state, differences = state_of(run, target)
             what = "to be made again, from nothing" if fresh else words[state]
+            if what == "done" and begins:
+                what = f"done, and looked at again once {begins} is made"
+            elif what != "done":
+                first = first or target.artifact
             run.progress.say(
                 f"{stage}: {target.artifact}: {what}{', for ' if differences else ''}{'; '.join(differences)}"
             )
@@ -134,6 +141,7 @@ def _say_plan(run: Run, stage: str, *, fresh: bool) -> None:
                 run.progress.say(f"{stage}: {line}")
     except NotMade as missing:
         run.progress.say(f"{stage}: to be planned once {missing.artifact} is made")
+    return first
 
 
 def _remove(path: Path) -> None:

@@ -176,6 +176,10 @@ class SolutionRow(Record):
     seconds: float
     """Wall time since the row before it: the mean over rows is seconds per problem."""
 
+    def lacks(self, reason: Literal["over_budget", "failed"]) -> bool:
+        """Tell whether a part was not asked for, for want of money, or was asked for in vain."""
+        return any(turn.finish_reason == reason for turn in self.turns)
+
 
 class Score(Record):
     """A solution read and graded by one version of the extractor."""

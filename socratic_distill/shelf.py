@@ -78,7 +78,7 @@ class Shelf:
 
 
 def _linked(source: str, destination: str) -> None:
-    """Link weights, which are only ever written whole and so never change in place; copy what is small."""
+    """Link weights, which safetensors writes to a new file since 0.8 and so never in place; copy what is small."""
     if Path(source).suffix == ".safetensors":
         try:
             os.link(source, destination)

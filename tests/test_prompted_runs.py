@@ -171,6 +171,8 @@ def test_what_the_ceiling_leaves_no_room_for_is_recorded_and_asked_once_it_is_ra
     assert 0 < unfinished.count("cot_over_budget") < 4
     assert len(server.bodies) == unfinished.count("")
     assert run.path("solutions/cot_prompted.ledger.jsonl").exists()
+    run_stages(run, ("evaluate",))
+    assert f"of 4 problems {4 - unfinished.count('')} were not asked" in run.path("summary.json").read_text()
     run = case.run(*prices, f"{prompted}.max_usd=9")
     assert [row.solution.unfinished for row in rows(run, "cot_prompted")] == [""] * 4
     assert len(server.bodies) == 4
@@ -186,6 +188,27 @@ def test_what_fails_is_recorded_with_its_reason(case: Case, server: ScriptedServ
     server.fault = lambda number: Fault(status=422, message="no such luck") if number == 1 else None
     run = case.solve("cot_prompted", 'strategy = "cot"').run()
     assert sorted(row.solution.unfinished for row in rows(run, "cot_prompted")) == ["", "", "", "cot_failed"]
+    server.forget()
+    server.fault = lambda number: None
+    run.path("solutions/cot_prompted.jsonl").unlink()
+    assert [row.solution.unfinished for row in rows(case.run(), "cot_prompted")] == [""] * 4
+    assert len(server.bodies) == 1
+
+
+def test_what_was_answered_is_not_asked_again_after_a_stop_or_a_change_and_back(
+    case: Case, server: ScriptedServer
+) -> None:
+    server.fault = lambda number: Fault(status=401) if number >= 5 else None  # in the midst of the second dialogue
+    case.solve("pair", 'strategy = "socratic_iterative"')
+    with pytest.raises(UserError, match="401"):
+        case.run("solve.pair.prompted.server.concurrency=1")
+    server.fault = lambda number: None
+    server.forget()
+    case.run()
+    assert len(server.bodies) == 3 * 4 - 5
+    case.run("problems.test_limit=1")
+    case.run()
+    assert len(server.bodies) == 3 * 4 - 5
 
 
 def test_a_chat_that_cannot_be_interrupted_is_refused_before_anything_is_sent(

@@ -42,6 +42,8 @@ class SolveFindings(Record):
     """What sets it apart from its plain strategy, in words, such as `gold subquestions` or `8 samples`."""
     oracle: bool = False
     """Something was taken from the gold reasoning, so it competes with no other."""
+    prompted: bool = False
+    """A model as it is plays a part, so it competes with no student."""
     seeds: tuple[SeedScore, ...]
     accuracy: float
     """Mean over problems and seeds."""
@@ -142,20 +144,25 @@ def solves_of(cells: Iterable[Cell]) -> list[str]:
     return sorted(found, key=lambda name: -sum(found[name]) / len(found[name]))
 
 
+def competes(solve: SolveFindings) -> bool:
+    """Tell whether a solve is the work of trained students alone, which are compared with each other."""
+    return solve.trained and not solve.oracle and not solve.prompted
+
+
 def reference_of(cells: Iterable[Cell]) -> str:
     """Name the solve that charts show beside all others: a trained chain of thought; empty where there is none."""
     found = {
         name: solve.options
         for cell in cells
         for name, solve in cell.solves.items()
-        if solve.strategy == "cot" and solve.trained and not solve.oracle
+        if solve.strategy == "cot" and competes(solve)
     }
     return min(found, key=lambda name: bool(found[name]), default="")
 
 
 def cell_verdict(cell: Cell) -> str:
     """Say which trained solve of a cell did best and how sure that is, from the numbers alone."""
-    trained = {name: solve for name, solve in cell.solves.items() if solve.trained and solve.seeds and not solve.oracle}
+    trained = {name: solve for name, solve in cell.solves.items() if competes(solve) and solve.seeds}
     best, *others = sorted(trained, key=lambda name: -trained[name].accuracy) or [""]
     if not best:
         return "No trained solve has been scored, so there is nothing to compare."

@@ -126,9 +126,15 @@ class Summary(Record):
 
 
 def verdict(summary: Summary) -> str:
-    """Say which trained solve won and how sure that is, from the numbers alone."""
-    competing = {name: solve for name, solve in by_accuracy(summary).items() if not solve.oracle}
-    trained = {name: solve for name, solve in competing.items() if solve.trained and solve.problems}
+    """Say which trained solve won and how sure that is, from the numbers alone.
+
+    Neither oracles compete nor a pair of which a model as it is plays one.
+    """
+    trained = {
+        name: solve
+        for name, solve in by_accuracy(summary).items()
+        if solve.trained and solve.problems and not solve.oracle and not solve.prompted
+    }
     if not trained:
         return "No trained solve has been scored, so there is nothing to compare."
     best, *others = trained
@@ -224,9 +230,13 @@ def _against_untrained(summary: Summary, best: str) -> list[str]:
     better = {
         name: solve
         for name, solve in by_accuracy(summary).items()
-        if not solve.trained and not solve.oracle and solve.accuracy > bar
+        if not (solve.trained and not solve.prompted) and not solve.oracle and solve.accuracy > bar
     }
-    return [f"Without training, {name} solved more: {s.correct:,} of {s.problems:,}." for name, s in better.items()]
+    return [
+        f"{f'With {s.prompted} as one of the pair' if s.trained else 'Without training'}, {name} solved more:"
+        f" {s.correct:,} of {s.problems:,}."
+        for name, s in better.items()
+    ]
 
 
 def _listed(names: list[str]) -> str:

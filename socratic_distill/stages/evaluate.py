@@ -149,7 +149,11 @@ def summarise(run: Run, problems: Sequence[Problem], scores: Mapping[str, Sequen
         problems=ProblemCounts(train=splits["train"], validation=splits["validation"], test=splits["test"]),
         funnel=_funnel(run),
         remarks=dict(remarks),
-        notes=(*_notes(run, loaded), *(NOTES[name].format(count=n) for name, n in remarks.items() if name in NOTES)),
+        notes=(
+            *_notes(run, loaded),
+            *_unanswered(solutions),
+            *(NOTES[name].format(count=n) for name, n in remarks.items() if name in NOTES),
+        ),
         overlap=overlap(problems, learned, _kept(run)),
     )
 
@@ -179,6 +183,17 @@ def _notes(run: Run, problems: Sequence[Problem]) -> list[str]:
     if one_step := sum(len(problem.steps) == 1 for problem in problems):
         notes.append(f"{one_step} problems have one step, whose subquestion is the question itself.")
     return notes
+
+
+def _unanswered(solutions: Mapping[str, Sequence[SolutionRow]]) -> Iterator[str]:
+    """Say what counts as wrong though nobody has answered it."""
+    for name, rows in solutions.items():
+        unpaid, failed = sum(row.lacks("over_budget") for row in rows), sum(row.lacks("failed") for row in rows)
+        if unpaid or failed:
+            yield (
+                f"{name}: of {len(rows):,} problems {unpaid:,} were not asked to their end for want of money, and"
+                f" {failed:,} have requests that failed; they count as the answers they have, mostly as wrong."
+            )
 
 
 def _solve_summary(

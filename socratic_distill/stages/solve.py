@@ -14,7 +14,14 @@ from socratic_distill.artifacts import appending, fingerprint, fingerprint_recor
 from socratic_distill.engines import Engine
 from socratic_distill.engines.casting import dtype_of, precision_of, settled, source_of, student_engine
 from socratic_distill.engines.driver import drive
-from socratic_distill.engines.prompted import model_allowance, prompted_api, prompted_engine, prompted_identity
+from socratic_distill.engines.journal import Journal, Journalled
+from socratic_distill.engines.prompted import (
+    model_allowance,
+    model_identity,
+    prompted_api,
+    prompted_engine,
+    prompted_identity,
+)
 from socratic_distill.errors import UserError
 from socratic_distill.machine import release_memory
 from socratic_distill.reasoning.prompting import Prompting, prompting_of
@@ -61,7 +68,7 @@ def targets(run: Run) -> Iterator[Target]:
             {**settings, **ceiling},
             {**inputs, "problems": fingerprint_records(seen.values())},
             partial(_make, here, name, strategy, problems, keys, engines, bases),
-            grows=(f"solutions/{name}.jsonl", _ledger(name)),
+            grows=(f"solutions/{name}.jsonl", *_paid(name)),
         )
         # Only now is it made: an engine holds gigabytes, so what no later solve asks is let go.
         if engines:
@@ -84,7 +91,7 @@ def _make(
     path = run.path(f"solutions/{name}.jsonl")
     solve = run.recipe.solve[name]
     # As JSON, for as records ten thousand of them are a gigabyte.
-    rows = {row.key: row.model_dump_json() for row in read_rows(path, SolutionRow) if not _unpaid(row)}
+    rows = {row.key: row.model_dump_json() for row in read_rows(path, SolutionRow) if not row.lacks("over_budget")}
     waiting = [(keys[problem.id], problem) for problem in problems if keys[problem.id] not in rows]
     precision = precision_of(solve) if own_students(solve) else {}
     if waiting and own_students(solve):
@@ -111,17 +118,29 @@ def _make(
             raise UserError(
                 f"out of memory while solving {name}; what is solved is kept: lower solve.{name}.window and go on"
             ) from error
-    seconds = 0.0
+    seconds, unpaid, failed = 0.0, 0, 0
 
     def wanted() -> Iterator[SolutionRow]:
-        nonlocal seconds
+        nonlocal seconds, unpaid, failed
         for problem in problems:
             row = SolutionRow.model_validate_json(rows[keys[problem.id]])
             seconds += row.seconds
+            unpaid += row.lacks("over_budget")
+            failed += row.lacks("failed")
             yield row
 
     write_rows(path, wanted())
     run.progress.say(f"solved {name}: {len(problems)} problems in {seconds:,.0f} s")
+    if unpaid:
+        run.progress.say(
+            f"OUT OF MONEY: {unpaid:,} of these were not asked to their end, for solve.{name}.prompted.max_usd has no"
+            " room for them; raise it and run again: what is answered stays"
+        )
+    if failed:
+        run.progress.say(
+            f"{failed:,} of these have requests that failed; to ask those again remove {path} and run again: what is"
+            " answered stays"
+        )
     dtype = {"dtype": str(dtype_of(solve)).removeprefix("torch.")} if solve.engine == "transformers" else {}
     made = {"precision": precision} if precision else {}
     return {"rows": len(problems), "seconds": round(seconds, 1), **dtype, **made}
@@ -161,11 +180,6 @@ def solved(
             )
 
 
-def _unpaid(row: SolutionRow) -> bool:
-    """Tell whether the ceiling left no room for a part of a solution, which is then to be asked for anew."""
-    return any(turn.finish_reason == "over_budget" for turn in row.turns)
-
-
 def _prompting(run: Run, solve: Solve, strategy: Strategy, problems: Sequence[Problem]) -> Prompting | None:
     """Prepare to prompt those of a solve's students whom a model as it is plays; None where there are none."""
     students = prompted_students(solve)
@@ -186,15 +200,23 @@ def _prompted(run: Run, name: str, opened: ExitStack) -> Engine:
     solve = run.recipe.solve[name]
     assert solve.prompted is not None, "it is prompted"
     run.progress.say(f"solve {name}: {solve.prompted.model} plays the {' and the '.join(prompted_students(solve))}")
-    allowance = opened.enter_context(model_allowance(solve.prompted, run.path(_ledger(name))))
-    engine = prompted_engine(solve.prompted, allowance, window=solve.window)
-    if isinstance(engine, AbstractContextManager):
-        opened.enter_context(engine)
-    return engine
+    prompted, (journal, ledger) = solve.prompted, _paid(name)
+    allowance = opened.enter_context(model_allowance(prompted, run.path(ledger)))
+    if prompted.engine != "openai":  # costs nothing, and may be asked by several actors at once
+        return prompted_engine(prompted, allowance, window=solve.window)
+    return opened.enter_context(
+        Journalled(
+            lambda: prompted_engine(prompted, allowance),
+            opened.enter_context(Journal(run.path(journal))),
+            identity=model_identity(prompted),
+            retry_failed=True,
+        )
+    )
 
 
-def _ledger(name: str) -> str:
-    return f"solutions/{name}.ledger.jsonl"
+def _paid(name: str) -> tuple[str, str]:
+    """Name the journal and the ledger of what a solve asks a server."""
+    return f"solutions/{name}.journal.jsonl", f"solutions/{name}.ledger.jsonl"
 
 
 def _on_ray(run: Run, name: str, strategy: Strategy, waiting: Sequence[tuple[str, Problem]]) -> Iterator[SolutionRow]:

@@ -116,6 +116,7 @@ def _solve(name: str, ran: Sequence[_Ran], by_seed: BySeed) -> SolveFindings:
         trained=first.trained,
         options=set_apart(first),
         oracle=bool(first.oracle),
+        prompted=bool(first.prompted),
         seeds=tuple(
             SeedScore(seed=one.point.seed, correct=own.correct, problems=own.problems, unreadable=own.unreadable)
             for one, own in zip(ran, summaries, strict=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import combinations
 
-from socratic_distill.reporting.findings import Cell
+from socratic_distill.reporting.findings import Cell, competes
 from socratic_distill.reporting.summary import SIGNIFICANT, p_words, points
 from socratic_distill.statistics import SeedsComparison
 
@@ -21,7 +21,7 @@ def sentences_of(axis: str, values: Sequence[str], cells: Sequence[Cell]) -> tup
 def _along(axis: str, row: Sequence[tuple[str, Cell]]) -> list[str]:
     everywhere = set.intersection(*(set(cell.solves) for _, cell in row))  # a value may bring solves of its own
     first = row[0][1].solves
-    names = [name for name, solve in first.items() if name in everywhere and solve.trained and not solve.oracle]
+    names = [name for name, solve in first.items() if name in everywhere and competes(solve)]
     apart: list[str] = []
     alike: dict[str, list[str]] = {}
     for a, b in combinations(names, 2):

@@ -59,7 +59,7 @@ def read_samples(path: Path) -> Iterator[dict[str, Any]]:
 
 def read_solutions(path: Path) -> dict[str, Solution]:
     """Read what the model solved, by problem. Raises UserError where there is nothing."""
-    rows = read_rows(path, SolutionRow)
+    rows = read_rows(path, SolutionRow) if path.is_file() else []
     if not rows:
         raise UserError(f"no solved documents in {path}; name a file of RUN/harness")
     return {row.problem: row.solution for row in rows}

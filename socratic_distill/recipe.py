@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import tomli_w
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from socratic_distill.errors import UserError
 from socratic_distill.settings import Name, Settings, read_tables, settings_of
@@ -35,7 +35,7 @@ class Server(Settings):
     api: Literal["chat", "completions"] = "chat"
     limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """What the server calls the most tokens it may write; newer hosted models want the second."""
-    body: dict[str, Any] = Field(default_factory=dict)
+    body: dict[str, JsonValue] = Field(default_factory=dict)
     """Further fields of every request, such as `reasoning_effort`."""
     timeout: float = Field(120.0, gt=0)
     """Seconds for a whole request."""
@@ -184,7 +184,7 @@ class Train(Settings):
     clip: float = Field(1.0, gt=0)
     dropout: float | None = Field(None, ge=0, lt=1)
     """Replaces every dropout of the base where given."""
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**31)
     checkpoint_minutes: float = Field(5.0, gt=0)
     scratch: Scratch = Scratch()
     lora: Lora | None = None
@@ -286,7 +286,7 @@ class Evaluate(Settings):
     """`[evaluate]`: how answers are compared."""
 
     bootstrap: int = Field(10_000, ge=100)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     encoder: str = ""
     """Scores how like gold ones subquestions are: a folder or hub name of the BERT kind; not computed without."""
 

@@ -29,6 +29,9 @@ from socratic_distill.smollm2 import SMOLLM2, smollm2_fingerprint, smollm2_folde
 
 MANIFEST = "manifest.json"
 
+UNLOADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError)
+"""What transformers raises for a model that it can't load: also where one is quantised and the package is missing."""
+
 Bases = dict[tuple[str, torch.dtype], SharedBase]
 """Bases in memory, by where they are and their number type."""
 
@@ -153,7 +156,7 @@ def load_base(
             for key in [key for key in vars(config) if key.endswith(("dropout", "pdrop"))]:
                 setattr(config, key, dropout)
         model = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=dtype)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (*UNLOADABLE, SafetensorError) as error:
         raise UserError(
             f"can't load a student from {name!r}: {_first_line(error)}; name a model folder, a hub model or {SMOLLM2!r}"
         ) from error
@@ -166,7 +169,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     _check_source(source)
     try:
         return AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, KeyError) as error:
+    except UNLOADABLE as error:
         raise UserError(f"can't load a tokenizer from {name!r}: {_first_line(error)}") from error
 
 
@@ -186,7 +189,7 @@ def read_config(source: str, *, trained: bool = True) -> dict[str, Any]:
     _check_source(source := base_source(source))
     try:
         config: dict[str, Any] = AutoConfig.from_pretrained(source).to_dict()
-    except (OSError, ValueError, KeyError) as error:
+    except UNLOADABLE as error:
         raise UserError(f"can't read the configuration of {source!r}: {_first_line(error)}") from error
     return config
 

@@ -199,7 +199,9 @@ def test_a_dry_run_changes_no_file(runs: Path, tmp_path: Path) -> None:
     said = run(runs, "train.epochs=2", "solve.cot.max_tokens=12", dry_run=True)
     assert "load: problems.jsonl: done" in said
     assert "train: students/cot: to be made again, for epochs 1 -> 2" in said
-    assert "solve: solutions/socratic_iterative.jsonl: done, and looked at again once students/answer_only is made" in said
+    assert (
+        "solve: solutions/socratic_iterative.jsonl: done, and looked at again once students/answer_only is made" in said
+    )
     assert "solve: solutions/cot.jsonl: to be made again, for max_tokens 24 -> 12" in said
     run(runs, dry_run=True, fresh=True)
     assert {path: path.stat().st_mtime_ns for path in runs.rglob("*")} == before

@@ -85,6 +85,8 @@ def test_a_last_solution_that_disagrees_with_gold_is_remarked(tmp_path: Path) ->
         (OWN | {"facts": ["So.", ""]}, "facts[1]: is empty"),
         (OWN | {"facts": [1]}, "facts[0]: expected a text"),
         (OWN | {"choices": ["one"], "answer": "one"}, "choices: a choice needs at least two options"),
+        (OWN | {"choices": ["C", "D", "E"], "answer": "E"}, "choices: 'C' is also the letter of another option"),
+        (OWN | {"choices": [f"pen {n}" for n in range(27)], "answer": "pen 1"}, "choices: are 27, and only 26"),
         (OWN | {"choices": ["1", "5"], "answer_kind": "number"}, "choices: are for answer_kind 'choice'"),
         (OWN | {"choices": ["a pen", "a cup"], "answer": "a hat"}, "answer: can't be read as a choice"),
         (OWN | {"rationale": "So it is #### 5"}, "rationale: may not hold ####"),

@@ -111,6 +111,8 @@ def test_later_overrides_win_and_the_rest_stays(small: Path) -> None:
         ("train.epochs=two", "train.epochs: .*integer.*'two'"),
         ("train.epochs=2.5", "train.epochs: "),
         ("train.learning_rate=nan", "train.learning_rate: "),
+        ("train.seed=20240501123", "train.seed: "),
+        ("evaluate.seed=-1", "evaluate.seed: "),
         ("train.learning_rate=inf", "train.learning_rate: "),
         ("train.rows=some", "train.rows: .*'shared' or 'all'"),
         ("train.lora.targets=3", "train.lora.targets"),

@@ -234,6 +234,16 @@ def test_a_damaged_base_is_refused_in_a_line(folder: Path, name: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+def test_a_base_whose_package_is_missing_is_refused_in_a_line(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps(config | {"quantization_config": {"quant_method": "awq", "bits": 4}})
+    )
+    with pytest.raises(UserError, match="can't load a student") as refused:
+        load_base(str(folder), dtype=torch.float32)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_bases_fingerprint_follows_its_files(folder: Path) -> None:
     before = base_fingerprint(str(folder))
     assert base_fingerprint(str(folder)) == before

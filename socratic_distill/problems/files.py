@@ -4,6 +4,7 @@ The shortest row is `{"question": "What is 2 + 3?", "answer": 5}`.
 """
 
 from collections.abc import Iterator
+from string import ascii_uppercase
 
 from pydantic import ValidationError
 
@@ -72,6 +73,11 @@ def _problem(row: Row, stem: str, split: Split) -> Problem:
             raise _wrong(row, f"{name}[{texts.index('')}]", "is empty")
     if kind == "choice" and len(set(choices)) < max(2, len(choices)):
         raise _wrong(row, "choices", "a choice needs at least two options, all different")
+    if len(choices) > len(ascii_uppercase):
+        raise _wrong(row, "choices", f"are {len(choices)}, and only {len(ascii_uppercase)} have a letter")
+    for letter, choice in zip(ascii_uppercase, choices, strict=False):
+        if choice.upper() in ascii_uppercase[: len(choices)] and choice.upper() != letter:
+            raise _wrong(row, "choices", f"{choice!r} is also the letter of another option; write its text out")
     if kind != "choice" and choices:
         raise _wrong(row, "choices", f"are for answer_kind 'choice', and this is {kind!r}")
     if MARKER in rationale:

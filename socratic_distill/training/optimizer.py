@@ -64,7 +64,7 @@ class MasterWeights:
         for name, master in self.masters.items():
             master.copy_(tensors[f"master/{name}"])
             state = {
-                key: tensors[f"{key}/{name}"].clone()
+                key: tensors[f"{key}/{name}"].to(master.device, copy=True)
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if f"{key}/{name}" in tensors
             }

@@ -116,8 +116,15 @@ def _make_up_to_date(run: Run, target: Target, *, fresh: bool) -> None:
     elif state == "changed":
         run.progress.say(f"{target.artifact}: made again, for {'; '.join(differences)}")
     # Without its manifest an artifact is not whole: a stop half way can't leave an old one that seems to fit.
+    manifest = manifest_path(path).read_bytes() if manifest_path(path).exists() else None
     manifest_path(path).unlink(missing_ok=True)
-    facts = target.make()
+    before = _files(path)
+    try:
+        facts = target.make()
+    except BaseException:
+        if manifest is not None and _files(path) == before:  # refused or stopped before anything was touched
+            write_whole(manifest_path(path), manifest)
+        raise
     write_manifest(path, settings=target.settings, inputs=target.inputs, facts=facts)
     target.tidy()
 
@@ -142,6 +149,12 @@ def _say_plan(run: Run, stage: str, *, fresh: bool, begins: str) -> str:
     except NotMade as missing:
         run.progress.say(f"{stage}: to be planned once {missing.artifact} is made")
     return first
+
+
+def _files(path: Path) -> dict[Path, tuple[int, int]]:
+    """Tell apart what an artifact was and is: its files with their sizes and times."""
+    stats = {file: file.stat() for file in (path, *path.rglob("*")) if file.is_file()}
+    return {file: (stat.st_size, stat.st_mtime_ns) for file, stat in stats.items()}
 
 
 def _remove(path: Path) -> None:

@@ -194,6 +194,16 @@ def test_an_added_solve_trains_and_solves_only_what_is_its_own(runs: Path) -> No
     assert {name for name in written if name.startswith("solutions")} == {"solutions/planned.jsonl"}
 
 
+def test_a_change_that_is_refused_leaves_what_was_made(runs: Path) -> None:
+    with pytest.raises(UserError, match=r"longer than train\.max_tokens"):
+        run(runs, "train.max_tokens=16")
+    (runs / "tiny/recipe.toml").unlink()
+    before = (runs / "tiny/students/cot/model.safetensors").stat().st_mtime_ns
+    said = run(runs)
+    assert not any(line.startswith("trained") for line in said)
+    assert (runs / "tiny/students/cot/model.safetensors").stat().st_mtime_ns == before
+
+
 def test_a_dry_run_changes_no_file(runs: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*")}
     said = run(runs, "train.epochs=2", "solve.cot.max_tokens=12", dry_run=True)

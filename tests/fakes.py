@@ -48,6 +48,14 @@ class Quiet:
         """Show nothing."""
 
 
+class Stopped(Quiet):
+    """A user who presses Ctrl-C at the first thing that is done."""
+
+    def advance(self, steps: float = 1, status: str = "") -> None:
+        """Stop."""
+        raise KeyboardInterrupt
+
+
 def make_model(
     kind: str,
     *,

@@ -49,7 +49,8 @@ def test_the_key_is_nowhere(case: Case, monkeypatch: pytest.MonkeyPatch, capfd: 
     monkeypatch.setenv("TEACHER_KEY", KEY)
     with ScriptedServer(teacher, key=KEY) as server:
         server.fault = lambda number: Fault(status=400, message=f"bad key {KEY}?") if number in (2, 5) else None
-        overrides = [f"annotate.server.base_url={server.base_url}", "annotate.server.key_env=TEACHER_KEY", *PRICES]
+        named = [f"annotate.server.base_url={server.base_url}", "annotate.server.key_env=TEACHER_KEY"]
+        overrides = [*named, "annotate.server.concurrency=1", *PRICES]  # so boxes 3 and 6 fail, asked once each
         for stage in ("load", "annotate", "verify"):
             assert main(case.command(*overrides, stage=stage)) == 0
         assert main([*case.command(*overrides), "--fresh", "--dry-run"]) == 0
